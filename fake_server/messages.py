@@ -1,0 +1,74 @@
+"""What goes in and comes out of the fake: one HTTP request, one reply, as plain values of no HTTP library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+__all__ = ["Headers", "Reply", "Request"]
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, whatever its case. Of repeated fields the last wins."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
+        pairs = fields.items() if isinstance(fields, Mapping) else fields
+        self._fields = {name.lower(): value for name, value in pairs}
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"Headers({sorted(self._fields)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: its method, absolute URL, header fields and whole body.
+
+    `read_timeout` is how many seconds the sender will wait for the reply, or None when that is not known or not limited.
+    """
+
+    method: str
+    url: str
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = field(default=b"", repr=False)
+    read_timeout: float | None = None
+
+    @property
+    def target(self) -> SplitResult:
+        """The URL, split."""
+        return urlsplit(self.url)
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """The decoded name and value of each query parameter, in order."""
+        return parse_qsl(self.target.query, keep_blank_values=True)
+
+    def json(self) -> Any:
+        """Return the body read as JSON. Raise ValueError when it is none."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: its status, header fields and whole body."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    body: bytes = field(default=b"", repr=False)
+
+    def json(self) -> Any:
+        """Return the body read as JSON. Raise ValueError when it is none."""
+        return json.loads(self.body)

@@ -1,0 +1,172 @@
+"""Everything that this package raises on purpose.
+
+KlingError
+├── UnknownRevision        there is no such revision; the message lists those that there are
+├── DocumentError          a document is not what it should be
+├── ImageError             a local image cannot be read, or is none
+├── InvalidPayload         judged before it was sent: nothing was sent, nothing is billed
+├── TransportError         no answer came, retries included
+├── AnswerError            an answer came that breaks the contract so far that it cannot be read
+├── ApiError               the service refused, or failed, with a status of 4xx or 5xx
+│   ├── Unauthorized       401
+│   ├── Forbidden          403: no credits, or not verified
+│   ├── NotFound           404
+│   ├── RateLimited        429
+│   └── ServiceFailure     5xx
+├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
+├── GenerationFailed       the generation ended in a failure
+├── UnknownStatus          the generation is in a status that the contract does not know
+├── WaitTimeout            the generation did not end in time; it may still do so
+└── DownloadError          the video could not be fetched whole
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kling_contract.client import Generation
+    from kling_contract.validation import Violation
+
+__all__ = [
+    "AnswerError",
+    "ApiError",
+    "CreationUncertain",
+    "DocumentError",
+    "DownloadError",
+    "Forbidden",
+    "GenerationFailed",
+    "ImageError",
+    "InvalidPayload",
+    "KlingError",
+    "NotFound",
+    "RateLimited",
+    "ServiceFailure",
+    "TransportError",
+    "Unauthorized",
+    "UnknownRevision",
+    "UnknownStatus",
+    "WaitTimeout",
+]
+
+
+class KlingError(Exception):
+    """The root: catch this to catch all of them."""
+
+
+class UnknownRevision(KlingError):
+    """There is no such revision. `known` lists those that there are."""
+
+    def __init__(self, asked: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no revision {asked!r}; choose one of {', '.join([*known, 'latest'])}")
+        self.asked = asked
+        self.known = tuple(known)
+
+
+class DocumentError(KlingError):
+    """A document of the contract is missing, or not what it should be."""
+
+
+class ImageError(KlingError):
+    """A local image cannot be read, or is not an image of a known kind."""
+
+
+class InvalidPayload(KlingError):
+    """The payload breaks the contract. `violations` says where and how; nothing was sent."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        lines = "\n".join(f"  {violation}" for violation in violations)
+        super().__init__(f"nothing was sent: the payload breaks the contract\n{lines}")
+        self.violations = tuple(violations)
+
+
+class TransportError(KlingError):
+    """No answer came: the connection could not be made, broke, or timed out, and so did each retry."""
+
+
+class AnswerError(KlingError):
+    """The answer cannot be read as the contract's. `status` is its HTTP status, `body` what came (at most 2,000 characters)."""
+
+    def __init__(self, message: str, *, status: int, body: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body[:2000]
+
+
+class ApiError(KlingError):
+    """The service answered with a 4xx or 5xx.
+
+    `status` is the HTTP status, `envelope` the decoded body (None when it is not JSON), `request_id` what to tell the
+    provider's support (None when it was not given), `retry_after` the seconds that the service asks to wait (None when it
+    does not say).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        envelope: Any = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.envelope = envelope
+        self.request_id = request_id
+        self.retry_after = retry_after
+
+
+class Unauthorized(ApiError):
+    """401: the key is missing, or not a valid one."""
+
+
+class Forbidden(ApiError):
+    """403: the account may not do this, usually for want of credits or of verification."""
+
+
+class NotFound(ApiError):
+    """404: no such path, or no such generation."""
+
+
+class RateLimited(ApiError):
+    """429: too many requests, or too many generations at a time."""
+
+
+class ServiceFailure(ApiError):
+    """5xx: the service, or something in front of it, failed."""
+
+
+class CreationUncertain(KlingError):
+    """The create was sent, but no usable answer came: it may have been accepted and billed.
+
+    It is never repeated for you. Look at the provider's log of requests before you send it again. `status` is the HTTP
+    status that came, None when there was none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _WithGeneration(KlingError):
+    def __init__(self, message: str, generation: Generation) -> None:
+        super().__init__(message)
+        self.generation = generation
+
+
+class GenerationFailed(_WithGeneration):
+    """The generation ended in a failure. `generation.error` holds what the service said of it."""
+
+
+class UnknownStatus(_WithGeneration):
+    """The generation is in a status that this revision of the contract does not know."""
+
+
+class WaitTimeout(_WithGeneration):
+    """The generation did not end in time. It may still do so: `get` or `wait` for `generation.id` later."""
+
+
+class DownloadError(KlingError):
+    """The video could not be fetched whole. Nothing is left at the path asked for."""

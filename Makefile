@@ -1,0 +1,47 @@
+# Every target sets itself up in .venv from a fresh clone. Another interpreter: make PYTHON=python3.12 test
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench media clean
+
+help:
+	@echo "make demo    see a generation from request to video, offline"
+	@echo "make test    run the tests and measure their coverage"
+	@echo "make check   lint, formatting and types"
+	@echo "make bench   measure the speed"
+	@echo "make media   draw fixtures/media again (needs ffmpeg and the DejaVu fonts)"
+	@echo "make clean   remove what the others made"
+
+$(READY): pyproject.toml
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/kling-contract demo
+
+# coverage starts before pytest: it would miss what a pytest plugin imports
+test: $(READY)
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -n 2
+	@$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python -m pytest tests/benchmarks
+
+media:
+	fixtures/media/make.sh
+
+clean:
+	rm -rf .venv build dist .benchmarks .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov

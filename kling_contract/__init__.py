@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from kling_contract.contract import Contract as Contract
     from kling_contract.contract import revisions as revisions
     from kling_contract.errors import KlingError as KlingError
+    from kling_contract.exchanges import check_request as check_request
+    from kling_contract.exchanges import check_response as check_response
     from kling_contract.lifecycle import Timeline as Timeline
     from kling_contract.validation import Violation as Violation
-    from kling_contract.validation import check_request as check_request
-    from kling_contract.validation import check_response as check_response
     from kling_contract.validation import validate as validate
 
 _HOMES = {
@@ -37,8 +37,8 @@ _HOMES = {
     "Video": "client",
     "Violation": "validation",
     "VirtualClock": "clock",
-    "check_request": "validation",
-    "check_response": "validation",
+    "check_request": "exchanges",
+    "check_response": "exchanges",
     "revisions": "contract",
     "validate": "validation",
 }

@@ -1,0 +1,148 @@
+"""What does the service answer? Fills the shapes that `observed.json` gives with the facts of a generation or a refusal."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fake_server.messages import Headers, Reply
+from kling_contract.contract import Contract
+from kling_contract.validation import Violation
+
+__all__ = ["Answers", "fill"]
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_NANOID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_REASON_LIMIT = 500
+
+
+def fill(template: Any, values: Mapping[str, Any]) -> Any:
+    """Return `template` with each {placeholder} replaced: alone it takes the value as it is, inside other text its text."""
+    if isinstance(template, str):
+        if "{" not in template:
+            return template
+        whole = _PLACEHOLDER.fullmatch(template)
+        return values[whole[1]] if whole else _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
+    if isinstance(template, Mapping):
+        return {name: fill(member, values) for name, member in template.items()}
+    if isinstance(template, list):
+        return [fill(item, values) for item in template]
+    return template
+
+
+class _Drawn(dict[str, Any]):
+    """Values by placeholder; those that are drawn at random are drawn when they are first asked for."""
+
+    def __init__(self, chance: random.Random, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._chance = chance
+
+    def __missing__(self, name: str) -> str:
+        draw = _DRAWS.get(name)
+        if draw is None:
+            raise KeyError(f"observed.json asks for {{{name}}}, which nothing provides")
+        value = self[name] = draw(self._chance)
+        return value
+
+
+_DRAWS: Mapping[str, Callable[[random.Random], str]] = {
+    "uuid": lambda chance: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+    "nanoid": lambda chance: "".join(chance.choices(_NANOID, k=21)),
+    "digits": lambda chance: str(chance.randrange(10**17, 10**18)),
+    "hex": lambda chance: f"{chance.getrandbits(128):032x}",
+}
+
+
+class Answers:
+    """Makes the replies of one revision. What is random in them comes from `chance` alone."""
+
+    def __init__(self, contract: Contract, chance: random.Random) -> None:
+        self._answers = contract.observed["answers"]
+        self._refusals = contract.observed["refusals"]
+        self._chance = chance
+
+    def new_id(self, model: str) -> str:
+        """Draw the id of a new generation."""
+        return str(fill(self._answers["id"], _Drawn(self._chance, {"model": model})))
+
+    def new_video_url(self, values: Mapping[str, Any]) -> str:
+        """Draw where the video of a new generation will be, on the documented host."""
+        return str(fill(self._answers["video_url"], _Drawn(self._chance, values)))
+
+    @property
+    def video_content_type(self) -> str:
+        """Return the media type of videos."""
+        return str(self._answers["video_content_type"])
+
+    def created(self, status_code: int, values: Mapping[str, Any]) -> Reply:
+        """Answer a create that was accepted."""
+        return self._success(status_code, self._answers["create"], values)
+
+    def polled(self, status_code: int, values: Mapping[str, Any]) -> Reply:
+        """Answer a poll. For a status outside the contract only what every poll answers is said: id and status."""
+        shapes = self._answers["get"]
+        return self._success(status_code, shapes.get(values["status"], self._answers["create"]), values)
+
+    def refused(
+        self,
+        reason: str,
+        *,
+        method: str,
+        path: str,
+        now: float,
+        explanation: str,
+        violations: Sequence[Violation] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Refuse a request for one of the reasons that `observed.json` lists.
+
+        The body is as faithful as is known; `explanation` goes into the header x-fake-reason, for the person who wonders.
+        """
+        entry = self._refusals["reasons"][reason]
+        drawn = _Drawn(self._chance, entry)
+        drawn |= {"method": method, "path": path, "timestamp": _iso(now)}
+        drawn["request_id"] = fill(self._refusals["request_id"], drawn)
+        drawn["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
+        drawn["message"] = fill(entry["message"], drawn)
+        drawn["issues"] = [_issue(violation) for violation in violations]
+        extra = {name: str(fill(value, drawn)) for name, value in self._refusals.get("headers", {}).items()}
+        return Reply(
+            entry["status_code"],
+            Headers(
+                {
+                    "content-type": self._refusals["content_type"],
+                    **extra,
+                    **(headers or {}),
+                    "x-fake-reason": _one_line(explanation),
+                }
+            ),
+            _json(fill(self._refusals["body"], drawn)),
+        )
+
+    def _success(self, status_code: int, shape: Any, values: Mapping[str, Any]) -> Reply:
+        headers = {"content-type": self._answers["content_type"]}
+        for name, value in self._answers.get("headers", {}).items():
+            headers[name] = str(fill(value, values))
+        return Reply(status_code, Headers(headers), _json(fill(shape, values)))
+
+
+def _issue(violation: Violation) -> dict[str, Any]:
+    path = [part.replace("~1", "/").replace("~0", "~") for part in violation.pointer.split("/")[1:]]
+    return {"code": violation.rule, "path": path, "message": violation.message}
+
+
+def _json(body: Any) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _iso(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:_REASON_LIMIT]

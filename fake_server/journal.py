@@ -1,0 +1,93 @@
+"""What was sent to the fake, and what did it say? The latest exchanges, without any key."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from fake_server.messages import Headers, Reply, Request
+from kling_contract.validation import Violation
+
+__all__ = ["Exchange", "Journal"]
+
+_KEPT_HEADERS = frozenset(
+    {"accept", "accept-encoding", "content-length", "content-type", "host", "range", "user-agent", "x-client-request-id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and its reply.
+
+    `at` is the fake's time in seconds since 1970; `operation` the id of the operation (None: no operation); `violations`
+    everything that was wrong with the request, tolerated or not; `generation_id` the generation that it made or asked
+    for (None: none). Of the request's headers only a list of harmless ones is kept.
+    """
+
+    at: float
+    request: Request
+    reply: Reply
+    operation: str | None = None
+    violations: tuple[Violation, ...] = ()
+    generation_id: str | None = field(default=None)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the request was refused, in one line; None when it was not."""
+        return self.reply.headers.get("x-fake-reason")
+
+
+class Journal(Sequence[Exchange]):
+    """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies.
+
+    `dropped` counts those that had to go.
+    """
+
+    def __init__(self, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+        self._kept: deque[Exchange] = deque()
+        self._limit = exchanges
+        self._bytes_limit = bytes_
+        self._bytes = 0
+        self.dropped = 0
+
+    def add(self, exchange: Exchange) -> None:
+        """Keep an exchange, and let the oldest go when a limit is passed."""
+        self._kept.append(exchange)
+        self._bytes += _weight(exchange)
+        while len(self._kept) > self._limit or (self._bytes > self._bytes_limit and len(self._kept) > 1):
+            self._bytes -= _weight(self._kept.popleft())
+            self.dropped += 1
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self._bytes = self.dropped = 0
+
+    @overload
+    def __getitem__(self, index: int) -> Exchange: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Exchange]: ...
+    def __getitem__(self, index: int | slice) -> Exchange | Sequence[Exchange]:
+        return list(self._kept)[index] if isinstance(index, slice) else self._kept[index]
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return iter(tuple(self._kept))
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        lost = f", {self.dropped} older ones dropped" if self.dropped else ""
+        return f"<Journal: {len(self)} exchanges{lost}>"
+
+
+def without_secrets(request: Request) -> Request:
+    """Return the request as the journal may keep it."""
+    kept = {name: value for name, value in request.headers.items() if name in _KEPT_HEADERS}
+    return Request(request.method, request.url, Headers(kept), request.body, request.read_timeout)
+
+
+def _weight(exchange: Exchange) -> int:
+    return len(exchange.request.body) + len(exchange.reply.body)

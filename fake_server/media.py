@@ -1,0 +1,47 @@
+"""Which video does the fake serve, and which bytes of it are asked for? Real MP4 files, whole or by range."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+
+from fake_server.messages import Headers, Reply, Request
+from kling_contract.documents import FIXTURES
+
+__all__ = ["serve", "video"]
+
+_NAME = re.compile(r"kling-(\d+)s\.mp4")
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def video(seconds: float) -> bytes:
+    """Return an MP4 of so many seconds, or of the nearest length that there is."""
+    films = _films()
+    return films[min(films, key=lambda length: abs(length - seconds))]
+
+
+def serve(request: Request, content: bytes, content_type: str) -> Reply:
+    """Answer a GET or HEAD for `content`, honouring one byte range (RFC 9110, section 14)."""
+    headers = {"content-type": content_type, "accept-ranges": "bytes"}
+    status, part = 200, content
+    asked = _RANGE.fullmatch(request.headers.get("range", ""))
+    if asked and (asked[1] or asked[2]):
+        size = len(content)
+        first = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
+        last = min(int(asked[2]), size - 1) if asked[1] and asked[2] else size - 1
+        if first >= size or last < first:
+            return Reply(416, Headers({**headers, "content-range": f"bytes */{size}"}))
+        headers["content-range"] = f"bytes {first}-{last}/{size}"
+        status, part = 206, content[first : last + 1]
+    headers["content-length"] = str(len(part))
+    return Reply(status, Headers(headers), b"" if request.method == "HEAD" else part)
+
+
+@functools.cache
+def _films() -> Mapping[int, bytes]:
+    found = {}
+    for path in sorted((FIXTURES / "media").iterdir()):
+        if name := _NAME.fullmatch(path.name):
+            found[int(name[1])] = path.read_bytes()
+    return found

@@ -1,0 +1,1 @@
+"""The commands of `kling-contract`, one module each."""

@@ -49,7 +49,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def source(workspace: Path) -> Path:
     """A copy of the checkout in which tools have left their junk."""
     copy = workspace / "checkout"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".mypy_cache", ".hypothesis"))
+    leftovers = shutil.ignore_patterns(".git", ".*_cache", ".hypothesis", ".venv", "__pycache__")
+    shutil.copytree(ROOT, copy, ignore=leftovers)
     for name in JUNK:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_text("junk")

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kling_contract.client import Generation
+    from kling_contract.generation import Generation
     from kling_contract.validation import Violation
 
 __all__ = [
@@ -52,7 +52,13 @@ __all__ = [
 
 
 class KlingError(Exception):
-    """The root: catch this to catch all of them."""
+    """The root: catch this to catch all of them.
+
+    `generation` is the one concerned, as last seen; None when there is none. Whatever ends a wait has it, so
+    that a generation that was paid for can be waited for again.
+    """
+
+    generation: Generation | None = None
 
 
 class UnknownRevision(KlingError):
@@ -151,6 +157,8 @@ class CreationUncertain(KlingError):
 
 
 class _WithGeneration(KlingError):
+    generation: Generation
+
     def __init__(self, message: str, generation: Generation) -> None:
         super().__init__(message)
         self.generation = generation

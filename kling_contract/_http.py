@@ -1,0 +1,165 @@
+"""How is a request sent through a client of httpx or httpx2, synchronous or not? Only here is one touched."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import httpx
+
+from kling_contract.clock import Clock
+
+__all__ = ["AsyncDoor", "AsyncHttp", "Door", "Http", "SyncDoor"]
+
+LEAST_TIMEOUT = 1.0
+"""Seconds a request gets when a deadline is nearer than that: the last look is worth that much."""
+
+
+class Http(Protocol):
+    """A synchronous client of httpx or httpx2, or a subclass of one."""
+
+    def build_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Build a request, with the client's own headers."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        """Send it."""
+
+
+class AsyncHttp(Protocol):
+    """An asynchronous client of httpx or httpx2, or a subclass of one."""
+
+    def build_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Build a request, with the client's own headers."""
+
+    def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """Send it."""
+
+
+class Door(ABC):
+    """Requests, and time to wait, through a given client and clock.
+
+    The methods that wait are coroutines. Those of `SyncDoor` never suspend, so that a call written once as a
+    coroutine over a door also runs to its end in one step.
+    """
+
+    def __init__(self, http: Any, clock: Clock) -> None:
+        self._http = http
+        self.clock = clock
+        package: Any = _package_of(http)
+        self._package = package
+        self.broken: tuple[type[Exception], ...] = (package.RequestError, package.InvalidURL)
+        """What the client raises when no answer came, or none that can be read."""
+        self.hopeless: tuple[type[Exception], ...] = (
+            package.InvalidURL,
+            package.UnsupportedProtocol,
+            package.TooManyRedirects,
+        )
+        """Those of them that another try would only meet again."""
+        self.unsent: tuple[type[Exception], ...] = (
+            package.ConnectError,
+            package.ConnectTimeout,
+            package.PoolTimeout,
+        )
+        """Those of them that say for certain that nothing was sent."""
+
+    def contract_request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        content: bytes | None,
+        within: float,
+    ) -> Any:
+        """Build a request with the client's own headers and timeouts, the latter cut to `within` seconds."""
+        within = max(within, LEAST_TIMEOUT)
+        limits = {
+            name: within if limit is None else min(limit, within)
+            for name, limit in self._http.timeout.as_dict().items()
+        }
+        timeout = self._http.timeout if math.isinf(within) else self._package.Timeout(**limits)
+        return self._http.build_request(
+            method, url, headers=headers, params=params, content=content, timeout=timeout
+        )
+
+    def media_request(self, url: str, headers: Mapping[str, str]) -> Any:
+        """Build a GET that carries nothing of the client's: its headers are not for other people's hosts."""
+        return self._package.Request("GET", url, headers=headers)
+
+    @abstractmethod
+    async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
+        """Return the response to `request`, its body unread with `stream`. Raise one of `broken`."""
+
+    @abstractmethod
+    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
+        """Give the body of a streamed response to `write`, piece by piece. Raise one of `broken`."""
+
+    @abstractmethod
+    async def close(self, response: Any) -> None:
+        """Give up a streamed response."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the clock."""
+
+
+class SyncDoor(Door):
+    """A door that does its work at once."""
+
+    def __init__(self, http: Any, clock: Clock) -> None:
+        if inspect.iscoroutinefunction(http.send):
+            raise TypeError(
+                f"Client needs a synchronous HTTP client; give {type(http).__name__} to AsyncClient"
+            )
+        super().__init__(http, clock)
+
+    async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
+        return self._http.send(request, auth=None, stream=stream, follow_redirects=follow_redirects)
+
+    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
+        for piece in response.iter_bytes():
+            write(piece)
+
+    async def close(self, response: Any) -> None:
+        response.close()
+
+    async def sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+
+class AsyncDoor(Door):
+    """A door that lets others work while it waits."""
+
+    def __init__(self, http: Any, clock: Clock) -> None:
+        if not inspect.iscoroutinefunction(http.send):
+            raise TypeError(
+                f"AsyncClient needs an asynchronous HTTP client; give {type(http).__name__} to Client"
+            )
+        super().__init__(http, clock)
+
+    async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
+        return await self._http.send(request, auth=None, stream=stream, follow_redirects=follow_redirects)
+
+    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
+        async for piece in response.aiter_bytes():
+            write(piece)
+
+    async def close(self, response: Any) -> None:
+        await response.aclose()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.asleep(seconds)
+
+
+def _package_of(http: object) -> Any:
+    """Return the package whose client this is, so that its exceptions are caught without importing it."""
+    for ancestor in type(http).__mro__:
+        package = sys.modules.get(ancestor.__module__.partition(".")[0])
+        if hasattr(package, "RequestError") and hasattr(package, "InvalidURL"):
+            return package
+    return httpx

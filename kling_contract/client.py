@@ -1,0 +1,225 @@
+"""How do I make a video? `Client` and `AsyncClient`: the same five calls, each written once in `_calls`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+
+from kling_contract._calls import Calls, Progress, run
+from kling_contract._download import download
+from kling_contract._http import AsyncDoor, AsyncHttp, Door, Http, SyncDoor
+from kling_contract._key import Key
+from kling_contract._retries import Retries
+from kling_contract.clock import Clock, SystemClock
+from kling_contract.contract import Contract
+from kling_contract.generation import Generation, Video
+from kling_contract.images import Image
+from kling_contract.validation import Strictness
+
+__all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
+
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+"""For a client of our own: a create uploads megabytes, but a host that is there answers the door soon."""
+
+H = TypeVar("H", Http, AsyncHttp)
+
+
+class _Base(Generic[H]):
+    """What both clients are made of."""
+
+    _door_kind: Callable[[Any, Clock], Door]
+    _http_kind: Callable[..., Any]
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        http: H | None = None,
+        base_url: str | None = None,
+        clock: Clock | None = None,
+        contract: Contract | None = None,
+        revision: str | None = None,
+        strictness: Strictness = "lax",
+        retries: int = 5,
+    ) -> None:
+        if retries < 0:
+            raise ValueError(f"retries must be 0 or more, not {retries}")
+        key = Key(api_key)
+        self.contract = contract or Contract.load(revision)
+        self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
+        self._owned = http is None
+        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
+        self._door = self._door_kind(self._http, clock or SystemClock())
+        self._retries = Retries(retries)
+        self._calls = Calls(self._door, key, self.contract, self.base_url, strictness, self._retries)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self.base_url!r}, revision={self.contract.revision.id!r})"
+
+
+class Client(_Base[Http]):
+    """The synchronous client.
+
+    `api_key` is sent with contract calls only, never to the host of a video. `http` is a client of httpx or
+    httpx2 to send through (None: one of our own, closed with this one; a given one stays open and as it is).
+    `base_url` is where the service is (None: where the contract says). `clock` is waited on (None: the
+    system's). `contract`, or else `revision`, says what the service understands (None: the default revision).
+    `strictness` is how a payload is judged before it is sent: see `validate`. `retries` is how often one
+    request is repeated at most, after 1, 2, 4 … seconds or when the service says; a create is repeated only
+    when it certainly did nothing. Raise ValueError for a key or a URL that cannot be used, and TypeError for
+    an HTTP client of the wrong sort.
+    """
+
+    _door_kind = SyncDoor
+    _http_kind = httpx.Client
+
+    def create(
+        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Any
+    ) -> Generation:
+        """Create a generation, which is billed, and return it as the service accepted it.
+
+        The payload is `payload` with `fields` over it; the model is the contract's first one unless it is
+        given. `image` is the first frame: a link, a data URI, the path of a local file, its bytes, or the
+        file opened for reading bytes. A path object, bytes or an open file may stand for any other image,
+        too; all of them are sent as data URIs. What the contract tolerates or advises against is logged at
+        INFO, under "kling_contract".
+
+        Raise InvalidPayload or ImageError before anything is sent, ApiError when the service refused,
+        TransportError when it could not be reached at all, and CreationUncertain when nobody knows whether it
+        accepted.
+        """
+        return run(self._calls.create(payload, image, fields))
+
+    def get(self, generation: str | Generation) -> Generation:
+        """Return a generation, asked for by its id, as it stands.
+
+        Raise ApiError, TransportError (each after the retries), or AnswerError when the answer cannot be
+        read.
+        """
+        return run(self._calls.get(generation))
+
+    def wait(
+        self,
+        generation: str | Generation,
+        *,
+        timeout: float | None = None,
+        interval: float | None = None,
+        on_progress: Progress | None = None,
+    ) -> Generation:
+        """Look at a generation at once and then every `interval` seconds; return it when it has succeeded.
+
+        `timeout` seconds are all there is, with retries and pauses; the last look is at their very end. None
+        for either means what the documents observed. `on_progress` is called after each look, the last one
+        too, with the generation and the seconds since the wait began.
+
+        Raise GenerationFailed, UnknownStatus, WaitTimeout, or what `get` raises. Each of them has the
+        generation as last seen in `.generation`, if it was seen.
+        """
+        return run(self._calls.wait(generation, self._calls.pace(timeout, interval), on_progress))
+
+    def generate(
+        self,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        image: Image | None = None,
+        timeout: float | None = None,
+        interval: float | None = None,
+        on_progress: Progress | None = None,
+        **fields: Any,
+    ) -> Generation:
+        """Create a generation as `create` does, then `wait` for it.
+
+        `on_progress` is first called with the created one, at 0 seconds.
+        """
+        pace = self._calls.pace(timeout, interval)
+        return run(self._calls.generate(payload, image, fields, pace, on_progress))
+
+    def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
+        """Save the video of a generation, or that at a URL, as the file `path`, and return the path.
+
+        A broken transfer is resumed, and redirects are followed. The file appears, or replaces an older one,
+        only when it is whole; on failure nothing is left, and DownloadError raised. The key is not sent.
+        """
+        return run(download(self._door, generation, path, retries=self._retries))
+
+    def close(self) -> None:
+        """Close the HTTP client, if it is our own."""
+        if self._owned:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class AsyncClient(_Base[AsyncHttp]):
+    """The asynchronous client, made as `Client` is. Files are read and written without yielding."""
+
+    _door_kind = AsyncDoor
+    _http_kind = httpx.AsyncClient
+
+    async def create(
+        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Any
+    ) -> Generation:
+        """Create a generation, as `Client.create` does."""
+        return await self._calls.create(payload, image, fields)
+
+    async def get(self, generation: str | Generation) -> Generation:
+        """Return a generation as it stands, as `Client.get` does."""
+        return await self._calls.get(generation)
+
+    async def wait(
+        self,
+        generation: str | Generation,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - on our clock, not the loop's
+        interval: float | None = None,
+        on_progress: Progress | None = None,
+    ) -> Generation:
+        """Wait until a generation has succeeded, as `Client.wait` does. `on_progress` is a plain function."""
+        return await self._calls.wait(generation, self._calls.pace(timeout, interval), on_progress)
+
+    async def generate(
+        self,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        image: Image | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - on our clock, not the loop's
+        interval: float | None = None,
+        on_progress: Progress | None = None,
+        **fields: Any,
+    ) -> Generation:
+        """Create a generation and wait for it, as `Client.generate` does."""
+        pace = self._calls.pace(timeout, interval)
+        return await self._calls.generate(payload, image, fields, pace, on_progress)
+
+    async def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
+        """Save a video as a file, as `Client.download` does."""
+        return await download(self._door, generation, path, retries=self._retries)
+
+    async def aclose(self) -> None:
+        """Close the HTTP client, if it is our own."""
+        if self._owned:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"base_url must be an http or https URL such as http://127.0.0.1:8000, not {url!r}")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("base_url must be without user name, password, query and fragment")
+    return url.rstrip("/")

@@ -1,0 +1,97 @@
+"""What does an answer say of a generation? The client's own values, read leniently from either body."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+__all__ = ["Generation", "Video"]
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A finished video. Each member is None when the answer leaves it out; `file_size` is in bytes."""
+
+    url: str | None = None
+    content_type: str | None = None
+    file_name: str | None = None
+    file_size: int | None = None
+
+    @classmethod
+    def from_answer(cls, value: object) -> Self:
+        """Read an object with a `url`, or the bare text of one. What cannot be read is None."""
+        if isinstance(value, str):
+            return cls(url=value)
+        members: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+        return cls(
+            url=_text(members.get("url")),
+            content_type=_text(members.get("content_type")),
+            file_name=_text(members.get("file_name")),
+            file_size=_size(members.get("file_size")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation as one answer showed it.
+
+    `status` may be one that the contract does not know. `videos` is empty until there is one; the service
+    answers with a single video, but lists of them have been seen on the same gateway. `error` is whatever
+    JSON the service gave as the reason of a failure, `raw` the whole body.
+    """
+
+    id: str
+    status: str
+    videos: tuple[Video, ...] = ()
+    error: Any = field(default=None, hash=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    @property
+    def video(self) -> Video | None:
+        """The first video, None when there is none yet."""
+        return self.videos[0] if self.videos else None
+
+    @classmethod
+    def from_answer(cls, body: object) -> Self:
+        """Read a decoded body that may lack all but an id and a status. Raise ValueError without those."""
+        if not isinstance(body, Mapping):
+            raise ValueError(f"it is a JSON {_kind(body)}, not an object")
+        found = body.get("id")
+        if found is None:
+            found = body.get("generation_id")
+        if isinstance(found, int) and not isinstance(found, bool):
+            found = str(found)
+        if not isinstance(found, str) or not found:
+            raise ValueError("it has no id")
+        status = body.get("status")
+        if not isinstance(status, str) or not status:
+            raise ValueError("it has no status")
+        video = body.get("video")
+        listed = video if isinstance(video, list) else [] if video is None else [video]
+        return cls(
+            id=found,
+            status=status,
+            videos=tuple(Video.from_answer(one) for one in listed if one is not None),
+            error=body.get("error"),
+            raw=body,
+        )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _size(value: object) -> int | None:
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    return "array" if isinstance(value, list) else "string" if isinstance(value, str) else "number"

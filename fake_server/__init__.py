@@ -1,0 +1,36 @@
+"""A Kling service that costs nothing: a fake on a clock that a test can move, in process or on a real port.
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fake_server.messages import Reply as Reply
+    from fake_server.messages import Request as Request
+    from fake_server.scenario import Scenario as Scenario
+    from fake_server.server import FakeServer as FakeServer
+
+_HOMES = {
+    "FakeServer": "server",
+    "Reply": "messages",
+    "Request": "messages",
+    "Scenario": "scenario",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,8 @@ import jsonschema_rs
 
 from kling_contract import history, hints
 from kling_contract.contract import Contract
-from kling_contract.jsontext import BadJson, locate, parse, pointer
+from kling_contract.jsonplaces import locate, pointer
+from kling_contract.jsontext import BadJson, parse
 
 __all__ = ["Judge", "Severity", "Strictness", "Violation", "judge_for", "refuses", "validate"]
 

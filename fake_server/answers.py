@@ -64,6 +64,7 @@ class Answers:
     def __init__(self, contract: Contract, chance: random.Random) -> None:
         self._answers = contract.observed["answers"]
         self._refusals = contract.observed["refusals"]
+        self._per_usd = contract.observed["price"].get("per_usd")
         self._chance = chance
 
     def new_id(self, model: str) -> str:
@@ -72,7 +73,8 @@ class Answers:
 
     def new_video_url(self, values: Mapping[str, Any]) -> str:
         """Draw where the video of a new generation will be, on the documented host."""
-        return str(fill(self._answers["video_url"], _Drawn(self._chance, values)))
+        expires = int(values["created_at"] + self._answers.get("video_lifetime", 0))
+        return str(fill(self._answers["video_url"], _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"})))
 
     @property
     def video_content_type(self) -> str:
@@ -121,10 +123,12 @@ class Answers:
                     "x-fake-reason": _one_line(explanation),
                 }
             ),
-            _json(fill(self._refusals["body"], drawn)),
+            _json(fill(_with(self._refusals["body"], entry.get("adds", {})), drawn)),
         )
 
     def _success(self, status_code: int, shape: Any, values: Mapping[str, Any]) -> Reply:
+        if self._per_usd:
+            values = {**values, "usd": values["price"] / self._per_usd}
         headers = {"content-type": self._answers["content_type"]}
         for name, value in self._answers.get("headers", {}).items():
             headers[name] = str(fill(value, values))
@@ -134,6 +138,15 @@ class Answers:
 def _issue(violation: Violation) -> dict[str, Any]:
     path = [part.replace("~1", "/").replace("~0", "~") for part in violation.pointer.split("/")[1:]]
     return {"code": violation.rule, "path": path, "message": violation.message}
+
+
+def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with more members in it, those of its objects included."""
+    merged = dict(body)
+    for name, member in more.items():
+        inner = merged.get(name)
+        merged[name] = _with(inner, member) if isinstance(inner, Mapping) and isinstance(member, Mapping) else member
+    return merged
 
 
 def _json(body: Any) -> bytes:

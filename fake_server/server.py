@@ -181,7 +181,7 @@ class FakeServer:
 
     def _generate(self, payload: Mapping[str, Any], now: float) -> Generation:
         model = str(payload.get("model", self.contract.request_schema["properties"]["model"]["enum"][0]))
-        duration = self._duration(payload)
+        duration = self.contract.video_seconds(payload)
         generation_id = self._answers.new_id(model)
         generation = Generation(
             id=generation_id,
@@ -199,13 +199,6 @@ class FakeServer:
             _, oldest = self._generations.popitem(last=False)
             del self._videos[urlsplit(oldest.video_url).path]
         return generation
-
-    def _duration(self, payload: Mapping[str, Any]) -> float:
-        try:
-            return float(payload["duration"])
-        except (KeyError, TypeError, ValueError):
-            declared = self.contract.request_schema["properties"].get("duration", {}).get("default")
-            return float(declared if declared is not None else self.contract.observed["defaults"]["values"]["duration"])
 
     def _values(self, generation: Generation, request: Request, now: float) -> dict[str, Any]:
         return {
@@ -257,8 +250,8 @@ class FakeServer:
             method=request.method,
             path=request.target.path,
             now=now,
-            explanation="; ".join(str(violation) for violation in violations),
-            violations=violations,
+            explanation="; ".join(str(violation) for violation in violations if violation.severity == "error"),
+            violations=[violation for violation in violations if violation.severity == "error"],
             headers=headers,
         )
         return Exchange(now, without_secrets(request), reply, operation.id if operation else None, tuple(violations))

@@ -101,7 +101,7 @@ class Contract:
         documents. Raise UnknownRevision, which lists what there is.
         """
         known = revisions()
-        asked = revision or os.environ.get(REVISION_VARIABLE) or read_json(SCHEMAS / "index.json")["default"]
+        asked = revision or os.environ.get(REVISION_VARIABLE) or _default()
         if asked == "latest":
             return next(c for name in reversed(known) if (c := _load(name)).revision.published)
         if asked not in known:
@@ -144,6 +144,15 @@ class Contract:
     def route(self, path: str) -> list[Operation]:
         """Return the operations on `path`, its aliases included. Empty when there is no such path."""
         return [operation for operation in self.operations.values() if path in operation.paths]
+
+    def video_seconds(self, payload: Mapping[str, Any]) -> float:
+        """Return how long a video a payload asks for: its duration, or the default where it has none that is a number."""
+        declared = self.request_schema["properties"].get("duration", {}).get("default")
+        default = self.observed["defaults"]["values"]["duration"] if declared is None else declared
+        try:
+            return float(payload.get("duration", default))
+        except (TypeError, ValueError):
+            return float(default)
 
     def price(self, seconds: float) -> float:
         """Return what a video of so many seconds costs, in the unit that `observed` names. Source: there, beside the price."""
@@ -198,9 +207,15 @@ class Contract:
         return self._resolve(target)
 
 
+@functools.cache
 def revisions() -> tuple[str, ...]:
     """Return the ids of all revisions there are, oldest first."""
     return tuple(sorted(folder.name for folder in SCHEMAS.iterdir() if (folder / _OPENAPI).is_file()))
+
+
+@functools.cache
+def _default() -> str:
+    return str(read_json(SCHEMAS / "index.json")["default"])
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -48,9 +49,9 @@ def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revisi
         case "exclusiveMaximum":
             return f"{show(value)} is not less than {show(limit)}"
         case "minItems":
-            return f"{_count(len(value), 'item')} are fewer than the {limit} needed" if len(value) != 1 else f"1 item is fewer than the {limit} needed"
+            return f"{_count(len(value), 'item')}: at least {limit} are needed"
         case "maxItems":
-            return f"{_count(len(value), 'item')} are more than the {limit} allowed"
+            return f"{_count(len(value), 'item')}: at most {limit} are allowed"
         case "minLength":
             return f"{_count(len(value), 'character')}: at least {limit} are needed"
         case "maxLength":
@@ -79,14 +80,8 @@ def hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract:
 
 def nearest(word: str, candidates: Sequence[str]) -> list[str]:
     """Return those candidates that look like `word` or hold it, the nearest first."""
-    folded = {candidate: candidate.lower() for candidate in candidates}
-    asked = word.lower()
-    score = {
-        candidate: difflib.SequenceMatcher(None, asked, text).ratio()
-        + (0.3 if asked and (text.startswith(asked) or asked.startswith(text)) else 0.0)
-        for candidate, text in folded.items()
-    }
-    return sorted((c for c in candidates if score[c] >= 0.6), key=lambda c: -score[c])
+    scores = {candidate: _likeness(word[:100].lower(), candidate[:100].lower()) for candidate in candidates}
+    return sorted((candidate for candidate in candidates if scores[candidate] >= 0.6), key=lambda c: -scores[c])
 
 
 def show(value: Any) -> str:
@@ -110,7 +105,7 @@ def _better_value(schema: Mapping[str, Any], value: Any) -> str | None:
     if not options:
         return None
     if isinstance(value, str) and all(isinstance(option, str) for option in options):
-        near = sorted(options, key=lambda o: -difflib.SequenceMatcher(None, value.lower(), o.lower()).ratio())
+        near = sorted(options, key=lambda option: -_likeness(value[:100].lower(), option.lower()))
         return f"use {show(near[0])}" if len(near) == 1 else f"nearest: {', '.join(map(show, near[:5]))}"
     number = _number(value) if isinstance(value, str) else value
     if isinstance(number, (int, float)) and not isinstance(number, bool):
@@ -128,6 +123,13 @@ def _better_uri(value: str) -> str:
     if re.match(r"[\w.-]+\.[a-z]{2,}/", value) and not re.search(r"\.(png|jpe?g|webp|gif)/", value):
         return f"begin it with https://: https://{value[:60]}"
     return "give an https:// link, or the image itself as a data URI (data:image/png;base64,…)"
+
+
+@functools.lru_cache(maxsize=4096)
+def _likeness(one: str, other: str) -> float:
+    """Return how alike two words are: about 1 for the same, more than 0.6 for a likely slip. One that begins the other gains."""
+    begins = one.startswith(other) or other.startswith(one)
+    return difflib.SequenceMatcher(None, one, other).ratio() + (0.3 if one and other and begins else 0.0)
 
 
 def _wants_number(schema: Mapping[str, Any]) -> bool:

@@ -1,0 +1,213 @@
+"""Claims about reading a revision: how one is chosen, and what is read off its documents."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_contract import Contract, revisions
+from kling_contract.contract import REVISION_VARIABLE
+from kling_contract.documents import SCHEMAS, read_json
+from kling_contract.errors import DocumentError, KlingError, UnknownRevision
+
+DEFAULT = read_json(SCHEMAS / "index.json")["default"]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REVISION_VARIABLE, raising=False)
+
+
+@pytest.fixture(params=revisions())
+def contract(request: pytest.FixtureRequest) -> Contract:
+    """Each revision in turn."""
+    return Contract.load(request.param)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the default revision's documents, to be changed."""
+    return Path(shutil.copytree(SCHEMAS / DEFAULT, tmp_path / DEFAULT))
+
+
+def test_revisions_are_listed_by_date() -> None:
+    """The revisions are the folders of the documents, oldest first, and each is called what it calls itself."""
+    assert list(revisions()) == sorted(path.name for path in SCHEMAS.iterdir() if path.is_dir())
+    assert [Contract.load(each).revision.id for each in revisions()] == list(revisions())
+
+
+def test_the_default_is_a_document_s_choice() -> None:
+    """Whoever names no revision gets the one that the index names."""
+    assert Contract.load().revision.id == DEFAULT
+
+
+def test_latest_is_the_newest_published() -> None:
+    """ "latest" passes over what the provider did not publish itself, however new it is."""
+    published = [each for each in revisions() if Contract.load(each).revision.published]
+    assert Contract.load("latest").revision.id == published[-1]
+    assert published != list(revisions())
+
+
+def test_the_environment_chooses_where_nobody_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment variable replaces the default, and gives way to an argument; empty, it says nothing."""
+    first, last = revisions()[0], revisions()[-1]
+    monkeypatch.setenv(REVISION_VARIABLE, last)
+    assert Contract.load().revision.id == last
+    assert Contract.load(first).revision.id == first
+    monkeypatch.setenv(REVISION_VARIABLE, "latest")
+    assert Contract.load() is Contract.load("latest")
+    monkeypatch.setenv(REVISION_VARIABLE, "")
+    assert Contract.load().revision.id == DEFAULT
+
+
+@pytest.mark.parametrize("asked", ["2025", "../" + DEFAULT, "LATEST", " "])
+def test_an_unknown_revision_lists_what_there_is(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision that is not there is refused by name, whoever asked, with those that are there and "latest"."""
+    for ask in (
+        lambda: Contract.load(asked),
+        lambda: (monkeypatch.setenv(REVISION_VARIABLE, asked), Contract.load()),
+    ):
+        with pytest.raises(UnknownRevision) as refused:
+            ask()
+        assert refused.value.asked == asked
+        assert refused.value.known == revisions()
+        assert all(name in str(refused.value) for name in (asked, *revisions(), "latest"))
+    assert issubclass(UnknownRevision, KlingError)
+
+
+def test_a_revision_is_read_once() -> None:
+    """Asking for a revision again gives the same contract."""
+    assert Contract.load(DEFAULT) is Contract.load(DEFAULT)
+
+
+def test_operations_are_what_the_document_says(contract: Contract) -> None:
+    """Method, path, success and body of each operation stand in the OpenAPI document, and nowhere else."""
+    seen = []
+    for path, item in contract.openapi["paths"].items():
+        for method, document in item.items():
+            if method.startswith("x-"):
+                continue
+            operation = contract.operations[document["operationId"]]
+            seen.append(operation.id)
+            assert (operation.method.lower(), operation.path) == (method, path)
+            assert operation.paths == (path, *item.get("x-aliases", ()))
+            assert [status for status in operation.responses if 200 <= status < 300] == [operation.success]
+            assert {str(status) for status in operation.responses} == set(document["responses"])
+            assert operation.request == (contract.request_schema if "requestBody" in document else None)
+            assert operation.responses[operation.success] == contract.generation_schema
+            assert all(
+                schema == contract.error_schema
+                for status, schema in operation.responses.items()
+                if status >= 400
+            )
+    assert seen == list(contract.operations)
+    assert contract.operations["getGeneration"].query["required"] == ["generation_id"]
+
+
+def test_every_path_leads_to_the_same_operations(contract: Contract) -> None:
+    """An alias is as good as the documented path, and nothing else leads anywhere."""
+    for operation in contract.operations.values():
+        assert operation.path == operation.paths[0]
+        for path in operation.paths:
+            assert operation in contract.route(path)
+            assert contract.route(path) == contract.route(operation.path)
+            assert contract.route(path + "/") == contract.route(path[:-1]) == []
+
+
+def test_the_old_path_outlives_the_new_one() -> None:
+    """A path that was documented once leads to the operation in every later revision."""
+    paths: set[str] = set()
+    for each in revisions():
+        paths |= {operation.path for operation in Contract.load(each).operations.values()}
+        assert all(Contract.load(each).route(path) for path in paths)
+    assert len(paths) > 1
+
+
+def test_a_bundle_stands_alone(contract: Contract) -> None:
+    """In the bundle each schema is a component, whole, and only components are referred to; the original is left as it was."""
+    before = json.dumps(contract.openapi)
+    bundle = contract.bundled()
+    components = bundle["components"]["schemas"]
+    bodies = {
+        json.dumps({k: v for k, v in schema.items() if k != "$schema"}, sort_keys=True)
+        for schema in contract.schemas.values()
+    }
+    assert {json.dumps(component, sort_keys=True) for component in components.values()} == bodies
+    refs = [line for line in json.dumps(bundle, indent=0).splitlines() if '"$ref"' in line]
+    assert refs
+    assert all('"#/components/' in line for line in refs)
+    assert json.dumps(contract.openapi) == before
+
+
+def test_references_inside_a_schema_survive_bundling(folder: Path) -> None:
+    """A reference within a schema, or to a neighbour, leads to the same place in the bundle."""
+    _edit(folder / "create-request.schema.json", lambda schema: schema.update(
+        {"$defs": {"image": {"type": "string"}}, "properties": {"a": {"$ref": "#/$defs/image"}, "b": {"$ref": "error.schema.json"}}}
+    ))  # fmt: skip
+    components = Contract.from_folder(folder).bundled()["components"]["schemas"]
+    assert components["CreateRequest"]["properties"] == {
+        "a": {"$ref": "#/components/schemas/CreateRequest/$defs/image"},
+        "b": {"$ref": "#/components/schemas/Error"},
+    }
+
+
+def test_documents_are_handed_out_as_copies(contract: Contract) -> None:
+    """A document can be had by its file name, by its short name too, and changing it changes nothing."""
+    for name in (
+        "openapi.json",
+        "openapi",
+        "observed",
+        "create-request",
+        "create-request.schema",
+        "error.schema.json",
+    ):
+        handed = contract.document(name)
+        assert handed == contract.document(name)
+        handed.clear()
+        assert contract.document(name)
+    with pytest.raises(DocumentError, match="create-request"):
+        contract.document("request")
+
+
+@pytest.mark.parametrize("seconds", [0, 5, 10, 7.5])
+def test_a_price_grows_with_the_seconds(contract: Contract, seconds: float) -> None:
+    """A price is the observed one of a second, times the seconds."""
+    assert contract.price(seconds) == contract.observed["price"]["per_second"] * seconds
+
+
+def test_a_capture_is_not_called_published() -> None:
+    """A revision says of itself whether the provider published it, and where it is known from."""
+    for each in revisions():
+        info = Contract.load(each).openapi["info"]
+        revision = Contract.load(each).revision
+        assert revision.published is (info["x-provenance"] == "published")
+        assert list(revision.sources) == info["x-sources"] != []
+        assert str(revision) == each
+
+
+def test_a_folder_with_a_document_missing_is_refused(folder: Path) -> None:
+    """A folder that lacks a document, or holds one that is no JSON, is refused with the name of what is wrong."""
+    (folder / "error.schema.json").unlink()
+    with pytest.raises(DocumentError, match=r"error\.schema\.json"):
+        Contract.from_folder(folder)
+    (folder / "error.schema.json").write_text("{")
+    with pytest.raises(DocumentError, match=str(folder)):
+        Contract.from_folder(folder)
+
+
+@pytest.mark.parametrize("member", ["info", "servers", "paths"])
+def test_a_folder_with_a_member_missing_is_refused(folder: Path, member: str) -> None:
+    """A document without what the program reads from it is refused with the name of what is missing."""
+    _edit(folder / "openapi.json", lambda document: document.pop(member))
+    with pytest.raises(DocumentError, match=member):
+        Contract.from_folder(folder)
+
+
+def _edit(path: Path, change: Any) -> None:
+    document = read_json(path)
+    change(document)
+    path.write_text(json.dumps(document))

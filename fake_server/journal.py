@@ -13,7 +13,16 @@ from kling_contract.validation import Violation
 __all__ = ["Exchange", "Journal"]
 
 _KEPT_HEADERS = frozenset(
-    {"accept", "accept-encoding", "content-length", "content-type", "host", "range", "user-agent", "x-client-request-id"}
+    {
+        "accept",
+        "accept-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "range",
+        "user-agent",
+        "x-client-request-id",
+    }
 )
 
 

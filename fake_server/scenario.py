@@ -49,6 +49,8 @@ class Scenario:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Read a scenario from its JSON form: {"name", "purpose", "timeline": name or list of {"status", "at"}}."""
+        if not isinstance(data, Mapping):
+            raise TypeError("it is not a JSON object")
         timeline = data.get("timeline", "timeline")
         return cls(
             name=data["name"],

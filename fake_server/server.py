@@ -18,7 +18,7 @@ from fake_server.answers import Answers
 from fake_server.generation import Generation
 from fake_server.journal import Exchange, Journal, without_secrets
 from fake_server.ledger import Ledger
-from fake_server.messages import Headers, Reply, Request
+from fake_server.messages import Reply, Request
 from fake_server.scenario import Scenario
 from kling_contract.clock import Clock, VirtualClock
 from kling_contract.contract import Contract, Operation
@@ -140,7 +140,13 @@ class FakeServer:
         if operation is None:
             known = self.contract.route(target.path)
             allow = {"allow": ", ".join(each.method for each in known)} if known else {}
-            return self._refuse(request, now, "wrong_method" if known else "unknown_path", [wrong] if wrong else [], headers=allow)
+            return self._refuse(
+                request,
+                now,
+                "wrong_method" if known else "unknown_path",
+                [wrong] if wrong else [],
+                headers=allow,
+            )
         if unauthorized := self._unauthorized(request):
             violation = Violation("/authorization", "security", unauthorized, part="header")
             return self._refuse(request, now, "unauthorized", [violation], operation)
@@ -153,7 +159,10 @@ class FakeServer:
         sent = request.headers.get("content-type", "")
         if not same_media_type(sent, operation.media_type):
             wrong = Violation(
-                "/content-type", "mediaType", f"the body must be {operation.media_type}, not {sent or 'untyped'}", part="header"
+                "/content-type",
+                "mediaType",
+                f"the body must be {operation.media_type}, not {sent or 'untyped'}",
+                part="header",
             )
             return self._refuse(request, now, "wrong_media_type", [wrong], operation)
         payload, violations = self._judge.parsed(request.body, self.strictness)

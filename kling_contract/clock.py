@@ -47,8 +47,8 @@ class VirtualClock:
     """A clock that moves when it is told to. `sleep` is a jump: nobody waits.
 
     `start` is the time it begins at, in seconds since 1970 (by default midnight UTC of 2025-07-24, a day on which the
-    first revision was in force, so that every run sees the same times). With a `rate` above 0 it also runs by itself: `rate` virtual
-    seconds in each real one, for readers outside this process. Safe to share between threads.
+    first revision was in force, so that every run sees the same times). With a `rate` above 0 it also runs by itself:
+    `rate` virtual seconds in each real one, for readers outside this process. Safe to share between threads.
     """
 
     def __init__(self, start: float = 1753315200.0, *, rate: float = 0.0) -> None:

@@ -91,7 +91,9 @@ class Contract:
             self.lifecycle = Lifecycle.from_schema(self.generation_schema["properties"]["status"])
             self.timeline = Timeline.from_steps(self.observed["timeline"]["steps"])
         except (KeyError, TypeError, IndexError) as missing:
-            raise DocumentError(f"the documents are not those of a revision: {missing!r} is missing or misplaced") from missing
+            raise DocumentError(
+                f"the documents are not those of a revision: {missing!r} is missing or misplaced"
+            ) from missing
 
     @classmethod
     def load(cls, revision: str | None = None) -> Contract:
@@ -100,8 +102,10 @@ class Contract:
         None means the one that the environment variable KLING_CONTRACT_REVISION names, or else the default of the
         documents. Raise UnknownRevision, which lists what there is.
         """
+        asked = revision or os.environ.get(REVISION_VARIABLE)
+        if not asked:
+            return _default()
         known = revisions()
-        asked = revision or os.environ.get(REVISION_VARIABLE) or _default()
         if asked == "latest":
             return next(c for name in reversed(known) if (c := _load(name)).revision.published)
         if asked not in known:
@@ -137,7 +141,10 @@ class Contract:
         for name, schema in self.schemas.items():
             component = copy.deepcopy(schema)
             component.pop("$schema", None)
-            _redirect(component, lambda ref, home=homes[name]: home + ref[1:] if ref.startswith("#") else homes.get(ref, ref))
+            _redirect(
+                component,
+                lambda ref, home=homes[name]: home + ref[1:] if ref.startswith("#") else homes.get(ref, ref),
+            )
             components[_component(name)] = component
         return bundle
 
@@ -164,8 +171,8 @@ class Contract:
     def _read_operations(self) -> Iterator[Operation]:
         for path, item in self.openapi["paths"].items():
             paths = (path, *item.get("x-aliases", ()))
-            for method in _METHODS:
-                if method in item:
+            for method in item:
+                if method in _METHODS:
                     yield self._read_operation(method.upper(), paths, item[method])
 
     def _read_operation(self, method: str, paths: tuple[str, ...], document: Mapping[str, Any]) -> Operation:
@@ -214,8 +221,8 @@ def revisions() -> tuple[str, ...]:
 
 
 @functools.cache
-def _default() -> str:
-    return str(read_json(SCHEMAS / "index.json")["default"])
+def _default() -> Contract:
+    return _load(read_json(SCHEMAS / "index.json")["default"])
 
 
 @functools.cache

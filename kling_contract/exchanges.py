@@ -43,7 +43,9 @@ def check_request(
                 part="header",
             )
         )
-    violations += check_query(contract, operation, parse_qsl(urlsplit(str(request.url)).query, keep_blank_values=True), strictness)
+    violations += check_query(
+        contract, operation, parse_qsl(urlsplit(str(request.url)).query, keep_blank_values=True), strictness
+    )
     if operation.request is not None:
         sent = headers.get("content-type", "")
         if not same_media_type(sent, operation.media_type):
@@ -83,7 +85,11 @@ def check_response(
         documented = ", ".join(str(each) for each in sorted(operation.responses))
         return [
             Violation(
-                "", "status", f"{status} is not documented for {operation.id}", hint=f"documented: {documented}", part="status"
+                "",
+                "status",
+                f"{status} is not documented for {operation.id}",
+                hint=f"documented: {documented}",
+                part="status",
             )
         ]
     schema = operation.responses[status]
@@ -101,8 +107,16 @@ def operation_of(contract: Contract, method: str, url: str) -> tuple[Violation |
             return None, operation
     if here:
         allowed = ", ".join(operation.method for operation in here)
-        return Violation("", "method", f"{method} is not a method of {path}", hint=f"use {allowed}", part="method"), None
-    return Violation("", "path", f"{path} is not a path of {contract.revision}", hint=_better_path(contract, path), part="path"), None
+        return Violation(
+            "", "method", f"{method} is not a method of {path}", hint=f"use {allowed}", part="method"
+        ), None
+    return Violation(
+        "",
+        "path",
+        f"{path} is not a path of {contract.revision}",
+        hint=_better_path(contract, path),
+        part="path",
+    ), None
 
 
 def check_query(

@@ -16,8 +16,21 @@ __all__ = ["hint", "message", "nearest", "show"]
 
 Path = tuple[str | int, ...]
 
-_ARTICLES = {"array": "an", "integer": "an", "object": "an", "null": "", "boolean": "a", "number": "a", "string": "a"}
-_BASE64_STARTS = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "UklGR": "image/webp", "R0lGOD": "image/gif"}
+_ARTICLES = {
+    "array": "an",
+    "integer": "an",
+    "object": "an",
+    "null": "",
+    "boolean": "a",
+    "number": "a",
+    "string": "a",
+}
+_BASE64_STARTS = {
+    "iVBORw0KGgo": "image/png",
+    "/9j/": "image/jpeg",
+    "UklGR": "image/webp",
+    "R0lGOD": "image/gif",
+}
 _FORMATS = {"uri": "a URI", "date-time": "a date and time of RFC 3339"}
 
 
@@ -87,27 +100,28 @@ def nearest(word: str, candidates: Sequence[str]) -> list[str]:
 def show(value: Any) -> str:
     """Return a value as JSON, cut to about 60 characters: a payload may hold megabytes."""
     if isinstance(value, str) and len(value) > 60:
-        return json.dumps(value[:40], ensure_ascii=False)[:-1] + f"…\" ({len(value):,} characters)"
+        return json.dumps(value[:40], ensure_ascii=False)[:-1] + f'…" ({len(value):,} characters)'
     if isinstance(value, (dict, list)) and len(value) > 3:
-        return f"{_with_article(_type_of(value))} of {_count(len(value), 'member' if isinstance(value, dict) else 'item')}"
+        return (
+            f"{_with_article(_type_of(value))} of {_count(len(value), 'member' if isinstance(value, dict) else 'item')}"
+        )
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except (TypeError, ValueError):  # no JSON at all, or a number of thousands of digits
+        return f"a Python {type(value).__name__} that JSON cannot carry"
     return text if len(text) <= 80 else text[:60] + "…"
 
 
 def _better_value(schema: Mapping[str, Any], value: Any) -> str | None:
     options = list(schema.get("enum", ()))
-    if isinstance(value, str) and (number := _number(value)) is not None:
-        if number in options or (not options and _wants_number(schema)):
-            return f"send the number {show(number)}, without quotation marks"
+    number = _number(value) if isinstance(value, str) else value
+    if isinstance(value, str) and number is not None and (number in options or _wants_number(schema, options)):
+        return f"send the number {show(number)}, without quotation marks"
     if not options:
         return None
     if isinstance(value, str) and all(isinstance(option, str) for option in options):
         near = sorted(options, key=lambda option: -_likeness(value[:100].lower(), option.lower()))
         return f"use {show(near[0])}" if len(near) == 1 else f"nearest: {', '.join(map(show, near[:5]))}"
-    number = _number(value) if isinstance(value, str) else value
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         numbers = [option for option in options if isinstance(option, (int, float))]
         return f"the nearest allowed is {show(min(numbers, key=lambda o: abs(o - number)))}" if numbers else None
@@ -132,9 +146,9 @@ def _likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio() + (0.3 if one and other and begins else 0.0)
 
 
-def _wants_number(schema: Mapping[str, Any]) -> bool:
+def _wants_number(schema: Mapping[str, Any], options: Sequence[Any]) -> bool:
     kinds = schema.get("type", ())
-    return bool({"integer", "number"} & set([kinds] if isinstance(kinds, str) else kinds))
+    return not options and bool({"integer", "number"} & set([kinds] if isinstance(kinds, str) else kinds))
 
 
 def _number(text: str) -> int | float | None:

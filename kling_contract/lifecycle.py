@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -81,8 +82,10 @@ class Timeline:
         starts = tuple(step.at for step in self.steps)
         if not starts or starts[0] != 0:
             raise ValueError("a timeline needs a first step at 0 seconds")
-        if any(not later > earlier for earlier, later in zip(starts, starts[1:], strict=False)):
-            raise ValueError(f"the steps of a timeline must be in order of time, each later than the one before: {starts}")
+        if any(not later > earlier for earlier, later in pairwise(starts)):
+            raise ValueError(
+                f"the steps of a timeline must be in order of time, each later than the one before: {starts}"
+            )
         object.__setattr__(self, "_starts", starts)
 
     @classmethod

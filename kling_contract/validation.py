@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jsonschema_rs
 
-from kling_contract import history, hints
+from kling_contract import hints, history
 from kling_contract.contract import Contract
 from kling_contract.jsonplaces import locate, pointer
 from kling_contract.jsontext import BadJson, parse
@@ -94,9 +94,7 @@ class Judge:
         self._schema = _noticing(schema, root=True)
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self._contract = contract
-        self._tolerated = {
-            each["pointer"]: jsonschema_rs.Draft202012Validator(each["schema"]) for each in tolerated
-        }
+        self._tolerated = {each["pointer"]: jsonschema_rs.Draft202012Validator(each["schema"]) for each in tolerated}
         self._undeclared = undeclared
         self._part = part
 
@@ -109,9 +107,7 @@ class Judge:
         try:
             value = parse(text)
         except BadJson as bad:
-            return None, [
-                Violation("", _NOT_JSON, bad.reason, part=self._part, line=bad.line, column=bad.column)
-            ]
+            return None, [Violation("", _NOT_JSON, bad.reason, part=self._part, line=bad.line, column=bad.column)]
         violations = self.payload(value, strictness)
         if violations:
             places = locate(text, {violation.pointer for violation in violations})
@@ -125,7 +121,10 @@ class Judge:
         """Judge a decoded JSON value."""
         try:
             errors = list(self._validator.iter_errors(value))
-        except (ValueError, TypeError) as unfit:  # too deep, a lone surrogate, a key that is no text, a Python object
+        except (
+            ValueError,
+            TypeError,
+        ) as unfit:  # too deep, a lone surrogate, a key that is no text, a Python object
             return [Violation("", _NOT_JSON, f"this cannot be written as JSON: {unfit}", part=self._part)]
         if not errors:
             return []
@@ -150,7 +149,7 @@ class Judge:
             if kind.name == "required":
                 yield self._violation((*path, kind.property), "required", value, schema_path)
             elif kind.name == "additionalProperties":
-                for name in kind.unexpected:
+                for name in kind.value:
                     yield self._violation((*path, name), _UNDECLARED, value, schema_path)
             elif kind.name == "falseSchema":
                 yield self._violation(path, _DEPRECATED, value, schema_path[:-1])
@@ -207,7 +206,8 @@ class _DocumentOrder:
         self._places: dict[int, dict[str, int]] = {}
 
     def key(self, path: tuple[str | int, ...]) -> tuple[int, ...]:
-        places, node = [], self._value
+        places: list[int] = []
+        node = self._value
         for part in path:
             if isinstance(node, Mapping) and isinstance(part, str):
                 known = self._places.setdefault(id(node), {})

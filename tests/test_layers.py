@@ -11,7 +11,19 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-HEAVY = ("hypothesis", "schemathesis", "faker", "respx", "responses", "starlette", "uvicorn", "httpx", "rich", "jsonschema", "click")
+HEAVY = (
+    "hypothesis",
+    "schemathesis",
+    "faker",
+    "respx",
+    "responses",
+    "starlette",
+    "uvicorn",
+    "httpx",
+    "rich",
+    "jsonschema",
+    "click",
+)
 
 
 def _imports(path: Path) -> set[str]:
@@ -51,7 +63,10 @@ def test_the_contract_does_not_know_the_fake(module: str) -> None:
 
 def test_imports_point_one_way() -> None:
     """No module is imported, however indirectly, by one that it imports itself."""
-    graph = {module: {name for name in _imports(path) if name in MODULES and name != module} for module, path in MODULES.items()}
+    graph = {
+        module: {name for name in _imports(path) if name in MODULES and name != module}
+        for module, path in MODULES.items()
+    }
     state: dict[str, int] = {}
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

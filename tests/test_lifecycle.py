@@ -32,7 +32,9 @@ def test_steps_never_go_back(timeline: Timeline, one: float, other: float) -> No
     assert seen == sorted(seen)
 
 
-@pytest.mark.parametrize("steps", [(), (Step("a", 1),), (Step("a", 0), Step("b", 0)), (Step("a", 0), Step("b", 2), Step("c", 1))])
+@pytest.mark.parametrize(
+    "steps", [(), (Step("a", 1),), (Step("a", 0), Step("b", 0)), (Step("a", 0), Step("b", 2), Step("c", 1))]
+)
 def test_a_timeline_out_of_order_cannot_be_made(steps: tuple[Step, ...]) -> None:
     """A timeline begins at 0 and goes forward, or it is refused."""
     with pytest.raises(ValueError, match="timeline"):

@@ -23,10 +23,9 @@ MISTAKES = {"image": "cat.jpg", "prompt": PROMPT, "duration": 7, "cfg_scale": 1.
 )  # fmt: skip
 def command(output: Path) -> None:
     """Send a real photograph through validator, fake server and client, and get a playable video back."""
-    from fake_server.server import FakeServer
-
     import httpx
 
+    from fake_server.server import FakeServer
     from kling_contract.client import Client, Generation
     from kling_contract.reports import Judged, render
     from kling_contract.validation import validate
@@ -53,5 +52,3 @@ def command(output: Path) -> None:
     wrong = {"model": contract.request_schema["properties"]["model"]["enum"][0], **MISTAKES}
     click.echo("And a payload with three mistakes, before it is paid for:")
     click.echo(render([Judged("mistakes.json", validate(wrong, contract=contract))], "text"))
-
-

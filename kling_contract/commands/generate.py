@@ -28,10 +28,25 @@ KEY_VARIABLE = "AIMLAPI_KEY"
 @click.option("--image", metavar="FILE|URL", help="First frame: a local picture, a link, or a data URI.")
 @click.option("--prompt", metavar="TEXT", help="What should happen.")
 @click.option("--duration", type=int, metavar="SECONDS", help="Length of the video.")
-@click.option("--field", "fields", metavar="NAME=VALUE", multiple=True, help="Any other field; the value is JSON, or else text. Repeatable.")
+@click.option(
+    "--field",
+    "fields",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Any other field; the value is JSON, or else text. Repeatable.",
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to save the video.")
-@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="How long to wait at most. Default: as documented.")
-@click.option("--live", is_flag=True, help=f"Call the real service, which costs money. The key comes from ${KEY_VARIABLE}.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    help="How long to wait at most. Default: as documented.",
+)
+@click.option(
+    "--live",
+    is_flag=True,
+    help=f"Call the real service, which costs money. The key comes from ${KEY_VARIABLE}.",
+)
 @options.scenario
 @options.strictness
 @options.revision
@@ -77,9 +92,10 @@ def embedded(contract: Contract, scenario: str, strictness: Strictness) -> Itera
 
     named: str | Path = Path(scenario) if scenario.endswith(".json") else scenario
     fake = FakeServer(contract=contract, scenario=named, strictness=strictness)
-    with httpx.Client(transport=fake.transport()) as http, Client(
-        "embedded-fake", http=http, clock=fake.clock, contract=contract, strictness=strictness
-    ) as client:
+    with (
+        httpx.Client(transport=fake.transport()) as http,
+        Client("embedded-fake", http=http, clock=fake.clock, contract=contract, strictness=strictness) as client,
+    ):
         yield client
 
 
@@ -126,7 +142,10 @@ class Shown:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
         if kind is KeyboardInterrupt and self._id:
-            click.echo(f"kling-contract: generation {self._id} goes on at the service, and is billed when it ends", err=True)
+            click.echo(
+                f"kling-contract: generation {self._id} goes on at the service, and is billed when it ends",
+                err=True,
+            )
 
 
 def save(client: Client, generation: Generation, output: Path) -> None:

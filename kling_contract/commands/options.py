@@ -34,5 +34,9 @@ def strictness(command: Any) -> Any:
 def scenario(command: Any) -> Any:
     """Add --scenario."""
     return click.option(
-        "--scenario", metavar="NAME", default="happy", show_default=True, help="How generations go: a shipped scenario, or a JSON file."
+        "--scenario",
+        metavar="NAME",
+        default="happy",
+        show_default=True,
+        help="How generations go: a shipped scenario, or a JSON file.",
     )(command)

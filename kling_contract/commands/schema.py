@@ -14,7 +14,11 @@ __all__ = ["command"]
 
 @click.command("schema")
 @click.argument("document", default="openapi")
-@click.option("--bundled", is_flag=True, help="The OpenAPI document with every schema moved into it, so that it stands alone.")
+@click.option(
+    "--bundled",
+    is_flag=True,
+    help="The OpenAPI document with every schema moved into it, so that it stands alone.",
+)
 @options.revision
 def command(document: str, bundled: bool, revision: str | None) -> None:
     """Print a document of the contract as JSON.

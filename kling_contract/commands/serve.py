@@ -11,8 +11,20 @@ __all__ = ["command"]
 
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--rate", type=click.FloatRange(0), default=60.0, show_default=True, help="Virtual seconds that pass in each real one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Virtual seconds that pass in each real one.",
+)
 @click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="The only key to take, instead of any.")
 @click.option("--seed", type=int, default=0, show_default=True, help="What generation ids are drawn from.")
 @options.scenario
@@ -62,7 +74,9 @@ def command(
         for operation in fake.contract.operations.values():
             click.echo(f"  {operation.method:<11} {url}{operation.path}")
         if rate:
-            click.echo(f"  scenario    {fake.scenario.name}: {ends.status} after {ends.at:g} s, which take {ends.at / rate:.1f} s here")
+            click.echo(
+                f"  scenario    {fake.scenario.name}: {ends.status} after {ends.at:g} s, which take {ends.at / rate:.1f} s here"
+            )
         else:
             click.echo(f"  scenario    {fake.scenario.name}; time stands still (rate 0)")
         click.get_text_stream("stdout").flush()

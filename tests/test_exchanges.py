@@ -1,0 +1,123 @@
+"""Claims about judging whole requests and answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+
+from fake_server import Reply, Request
+from fake_server.messages import Headers
+from kling_contract import Contract, check_request, check_response
+
+CONTRACT = Contract.load()
+CREATE, GET = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+URL = CONTRACT.base_url + CREATE.path
+EXAMPLE = {
+    "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
+    "image_url": "https://x.org/a.png",
+    "prompt": "A cat.",
+}
+KEY = {"Authorization": "Bearer k"}
+MAKERS: dict[str, Any] = {
+    "httpx": lambda method, url, **options: httpx.Request(method, url, **options),
+    "httpx2": lambda method, url, **options: httpx2.Request(method, url, **options),
+    "requests": lambda method, url, **options: requests.Request(method, url, **options).prepare(),
+}
+
+
+@pytest.fixture(params=MAKERS)
+def request_of(request: pytest.FixtureRequest) -> Any:
+    return MAKERS[request.param]
+
+
+def found(violations: Any) -> list[tuple[str, str, str]]:
+    return [(each.part, each.pointer, each.rule) for each in violations]
+
+
+def test_a_good_request_has_nothing_wrong(request_of: Any) -> None:
+    """A request as documented draws nothing, whichever library made it."""
+    assert not check_request(request_of("POST", URL, json=EXAMPLE, headers=KEY))
+    assert not check_request(request_of("GET", URL, params={GET.query["required"][0]: "a:b/c"}, headers=KEY))
+
+
+def test_each_part_is_judged(request_of: Any) -> None:
+    """Key, media type, body and query each draw their own violation."""
+    assert found(check_request(request_of("POST", URL, json=EXAMPLE))) == [("header", "/authorization", "security")]
+    bad = request_of("POST", URL, data={"model": "x"}, headers=KEY)
+    assert found(check_request(bad)) == [("header", "/content-type", "mediaType"), ("body", "", "json")]
+    (name,) = GET.query["required"]
+    assert found(check_request(request_of("GET", URL, headers=KEY))) == [("query", f"/{name}", "required")]
+    twice = request_of("GET", f"{URL}?{name}=a&{name}=b&{name}=c", headers=KEY)
+    assert found(check_request(twice)) == [("query", f"/{name}", "type")]
+    extra = request_of("GET", f"{URL}?{name}=a&verbose=1", headers=KEY)
+    assert [each.severity for each in check_request(extra)] == ["warning"]
+
+
+def test_wrong_ways_are_shown_the_right_one(request_of: Any) -> None:
+    """A wrong method or path draws one violation, with a hint at the right one."""
+    (method,) = check_request(request_of("PUT", URL, headers=KEY))
+    assert (method.part, method.hint) == ("method", "use POST, GET")
+    (segment,) = check_request(request_of("GET", f"{URL}/some-id", headers=KEY))
+    assert segment.part == "path"
+    assert GET.query["required"][0] in (segment.hint or "")
+    (typo,) = check_request(request_of("POST", URL.removesuffix("generation") + "generate", json=EXAMPLE))
+    assert CREATE.path in (typo.hint or "")
+
+
+def test_the_key_is_never_shown() -> None:
+    """No violation repeats what was sent as a key."""
+    for sent in ({"Authorization": "s3cret"}, {"Authorization": "Basic s3cret"}, {"X-Key": "s3cret"}):
+        assert "s3cret" not in repr(check_request(httpx.Request("POST", URL, json=EXAMPLE, headers=sent)))
+
+
+def test_answers_are_judged_by_their_status() -> None:
+    """A documented answer draws nothing; an undocumented status, a body that does not fit and no JSON each draw their own."""
+    asked = httpx.Request("GET", URL)
+    good = {"id": "a", "status": CONTRACT.lifecycle.initial}
+    assert not check_response(httpx.Response(GET.success, json=good, request=asked))
+    assert found(check_response(httpx.Response(GET.success, json={"id": 1, "status": "lost"}, request=asked))) == [
+        ("response", "/id", "type"),
+        ("response", "/status", "enum"),
+    ]
+    assert found(check_response(httpx.Response(418, request=asked))) == [("status", "", "status")]
+    assert found(check_response(httpx.Response(GET.success, text="<html>", request=asked))) == [
+        ("response", "", "json")
+    ]
+    (notice,) = check_response(httpx.Response(GET.success, json={**good, "eta": 5}, request=asked))
+    assert notice.severity == "notice"
+
+
+def test_answers_of_other_libraries_and_of_the_fake() -> None:
+    """Answers of requests, of httpx2 and of the fake are judged as well; the fake's are told their request."""
+    good = json.dumps({"id": "a", "status": CONTRACT.lifecycle.initial}).encode()
+    assert not check_response(httpx2.Response(GET.success, content=good, request=httpx2.Request("GET", URL)))
+    answer = requests.Response()
+    answer.status_code, answer._content = GET.success, good
+    answer.request = requests.Request("GET", URL).prepare()
+    assert not check_response(answer)
+    assert not check_response(Reply(GET.success, Headers(), good), request=Request("GET", URL))
+
+
+def test_refusals_of_wrong_ways_are_no_violation() -> None:
+    """That a server refuses a path or method that there is not, is what is expected of it; that it accepts one, is not."""
+    assert not check_response(Reply(404), request=Request("GET", URL + "/x"))
+    assert found(check_response(Reply(200), request=Request("GET", URL + "/x"))) == [("path", "", "path")]
+
+
+def test_our_own_request_may_have_a_text_body() -> None:
+    """A body of text is read as UTF-8."""
+
+    class Bare:
+        method, url, headers, body = (
+            "POST",
+            URL,
+            {**KEY, "Content-Type": CREATE.media_type},
+            json.dumps(EXAMPLE),
+        )
+
+    assert not check_request(Bare())

@@ -1,0 +1,265 @@
+"""Claims about the fake behind its one door."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_server import FakeServer, Reply, Request, Scenario
+from fake_server.messages import Headers
+from kling_contract import Contract, Timeline, VirtualClock, check_response, revisions, validate
+from kling_contract.errors import DocumentError
+from kling_contract.strategies import valid_requests
+from kling_contract.validation import refuses
+
+KEY = {"authorization": "Bearer k"}
+EXAMPLE = {
+    "model": "kling-video/v1/pro/image-to-video",
+    "image_url": "https://example.com/a.png",
+    "prompt": "A cat wakes up.",
+}
+
+
+def create(fake: FakeServer, payload: Any, headers: Mapping[str, str] | None = None) -> Reply:
+    operation = fake.contract.operations["createGeneration"]
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    sent = {**KEY, "content-type": operation.media_type or "", **(headers or {})}
+    return fake.handle(Request(operation.method, fake.contract.base_url + operation.path, Headers(sent), body))
+
+
+def get(fake: FakeServer, generation_id: str) -> Reply:
+    operation = fake.contract.operations["getGeneration"]
+    query = urlencode({operation.query["required"][0]: generation_id})
+    return fake.handle(Request(operation.method, f"{fake.contract.base_url}{operation.path}?{query}", Headers(KEY)))
+
+
+def advance(fake: FakeServer, seconds: float) -> None:
+    assert isinstance(fake.clock, VirtualClock)
+    fake.clock.advance(seconds)
+
+
+@pytest.mark.parametrize("revision", revisions())
+@pytest.mark.parametrize("scenario", ["happy", "fails"])
+def test_a_generation_follows_its_timeline(revision: str, scenario: str) -> None:
+    """In each revision a generation is in the status that its timeline says, and each answer keeps the contract."""
+    fake = FakeServer(revision=revision, scenario=scenario)
+    request = Request("POST", fake.contract.base_url + fake.contract.operations["createGeneration"].path)
+    created = create(fake, EXAMPLE)
+    assert created.status == fake.contract.operations["createGeneration"].success
+    assert created.json()["status"] == fake.contract.lifecycle.initial
+    assert not refuses(check_response(created, request=request, revision=revision))
+    polled = Request("GET", request.url)
+    elapsed = 0.0
+    for step in fake.scenario.timeline_under(fake.contract).steps:
+        advance(fake, step.at - elapsed)
+        elapsed = step.at
+        reply = get(fake, created.json()["id"])
+        assert reply.json()["status"] == step.status
+        assert not refuses(check_response(reply, request=polled, revision=revision))
+    assert fake.contract.lifecycle.is_final(reply.json()["status"])
+
+
+@given(valid_requests(), st.data())
+def test_whatever_is_valid_is_made(payload: dict[str, Any], data: st.DataObject) -> None:
+    """Every valid payload is accepted, completes, and its video has the length asked for and the size promised."""
+    fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
+    created = create(fake, payload)
+    assert created.status == fake.contract.operations["createGeneration"].success
+    advance(fake, fake.contract.timeline.final.at)
+    done = get(fake, created.json()["id"]).json()
+    assert fake.contract.lifecycle.succeeded(done["status"])
+    film = fake.handle(Request("GET", done["video"]["url"]))
+    assert film.status == 200
+    assert len(film.body) == done["video"]["file_size"]
+    assert film.headers["content-type"] == done["video"]["content_type"]
+
+
+@given(
+    st.binary(max_size=200).filter(lambda body: not body.lstrip().startswith(b"{"))
+    | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_rubbish_is_refused_in_the_envelope(body: bytes) -> None:
+    """A body that is no payload gets a 400 whose body fits the error schema, and creates and bills nothing."""
+    fake = FakeServer(strictness="off")
+    reply = create(fake, body)
+    request = Request("POST", fake.contract.base_url + fake.contract.operations["createGeneration"].path)
+    assert reply.status == fake.contract.observed["refusals"]["reasons"]["invalid_body"]["status_code"]
+    assert not check_response(reply, request=request)
+    assert not fake.generations
+    assert not fake.ledger.charges
+
+
+@given(
+    st.text(max_size=40),
+    st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "get", ""]),
+    st.text(max_size=30),
+    st.binary(max_size=50),
+)
+def test_no_request_brings_it_down(path: str, method: str, authorization: str, body: bytes) -> None:
+    """Whatever the method, path, key and body: the answer is a refusal of the 4xx kind, in the envelope."""
+    fake = FakeServer()
+    reply = fake.handle(
+        Request(method, f"{fake.contract.base_url}/{path}", Headers({"authorization": authorization}), body)
+    )
+    assert 400 <= reply.status < 500
+    assert reply.json()
+    assert reply.headers["x-fake-reason"].isascii()
+
+
+def test_every_issue_is_in_the_refusal() -> None:
+    """A refusal names every error of the payload, and the explaining header does too."""
+    fake = FakeServer()
+    payload = {"image_url": 5, "cfg_scale": 2, "duration": "7"}
+    reply = create(fake, payload)
+    errors = [violation for violation in validate(payload) if violation.severity == "error"]
+    assert len(errors) >= 4
+    for violation in errors:
+        assert violation.pointer in reply.json()["message"]
+        assert violation.pointer in reply.headers["x-fake-reason"]
+
+
+def test_what_the_service_takes_is_recorded() -> None:
+    """A tolerated deviation is accepted in lax, refused in strict, and stands in the journal of both."""
+    tolerated = Contract.load().observed["tolerated"][0]
+    payload = {**EXAMPLE, tolerated["pointer"].removeprefix("/"): tolerated["schema"]["enum"][0]}
+    lax, strict = FakeServer(), FakeServer(strictness="strict")
+    assert create(lax, payload).status == lax.contract.operations["createGeneration"].success
+    assert create(strict, payload).status == 400
+    for fake in (lax, strict):
+        assert [violation.pointer for violation in fake.journal[-1].violations] == [tolerated["pointer"]]
+
+
+def test_a_tolerated_duration_has_effect() -> None:
+    """A duration sent as text makes a video of that length, and is billed as such."""
+    fake = FakeServer()
+    create(fake, {**EXAMPLE, "duration": "10"})
+    create(fake, {**EXAMPLE, "duration": 10})
+    assert len({charge.amount for charge in fake.ledger.charges}) == 1
+    assert fake.ledger.charges[0].amount == fake.contract.price(10)
+
+
+@pytest.mark.parametrize("authorization", ["", "k", "Bearer", "Bearer  ", "Basic k", "Bearer other"])
+def test_a_wrong_key_is_refused(authorization: str) -> None:
+    """Without the right bearer nothing is created; the key is neither in the reply nor in the journal."""
+    fake = FakeServer(api_key="s3cret")
+    reply = create(fake, EXAMPLE, {"authorization": authorization})
+    assert reply.status == fake.contract.observed["refusals"]["reasons"]["unauthorized"]["status_code"]
+    assert not fake.generations
+    assert "s3cret" not in repr(fake) + reply.body.decode() + repr(reply.headers.items()) + repr(list(fake.journal))
+    assert (
+        create(fake, EXAMPLE, {"authorization": "bearer s3cret"}).status
+        == fake.contract.operations["createGeneration"].success
+    )
+    assert "s3cret" not in repr([dict(exchange.request.headers) for exchange in fake.journal])
+
+
+def test_media_types_and_methods_and_paths() -> None:
+    """A wrong media type, method or path, a body too large and an unknown id: each is refused for its own reason."""
+    fake = FakeServer(body_limit=1000)
+    reasons = fake.contract.observed["refusals"]["reasons"]
+    operation = fake.contract.operations["createGeneration"]
+    url = fake.contract.base_url + operation.path
+    assert create(fake, EXAMPLE, {"content-type": "text/plain"}).status == reasons["wrong_media_type"]["status_code"]
+    assert create(fake, EXAMPLE, {"content-type": f"{operation.media_type}; charset=utf-8"}).status == operation.success
+    assert create(fake, b" " * 1001).status == reasons["too_large"]["status_code"]
+    wrong = fake.handle(Request("DELETE", url, Headers(KEY)))
+    assert wrong.status == reasons["wrong_method"]["status_code"]
+    assert set(wrong.headers["allow"].split(", ")) == {each.method for each in fake.contract.route(operation.path)}
+    lost = fake.handle(Request("GET", url + "/some-id", Headers(KEY)))
+    assert lost.status == reasons["unknown_path"]["status_code"]
+    assert fake.contract.operations["getGeneration"].query["required"][0] in lost.headers["x-fake-reason"]
+    assert get(fake, "no-such-id").status == reasons["unknown_generation"]["status_code"]
+    assert fake.handle(Request("GET", url, Headers(KEY))).status == reasons["invalid_query"]["status_code"]
+
+
+def test_the_bill_follows_the_generation() -> None:
+    """A price is pending until the generation succeeds, then booked; a failed one costs nothing."""
+    good, bad = FakeServer(), FakeServer(scenario="fails")
+    for fake in (good, bad):
+        create(fake, EXAMPLE)
+        assert (fake.ledger.booked, fake.ledger.pending) == (0, fake.contract.price(5))
+        advance(fake, 10_000)
+        assert fake.ledger.pending == 0
+    assert good.ledger.booked == good.contract.price(5)
+    assert bad.ledger.booked == 0
+    assert [charge.state for charge in bad.ledger.charges] == ["void"]
+    assert good.ledger.unit in repr(good.ledger)
+
+
+def test_the_same_seed_answers_the_same() -> None:
+    """Two fakes of one seed answer one sequence with the same bytes; another seed draws other ids; reset begins anew."""
+
+    def run(fake: FakeServer) -> list[bytes]:
+        return [create(fake, EXAMPLE).body, create(fake, {}).body, get(fake, "?").body]
+
+    one, other = FakeServer(seed=1), FakeServer(seed=2)
+    first = run(one)
+    assert first == run(FakeServer(seed=1))
+    assert first != run(other)
+    one.reset()
+    assert not one.generations
+    assert not one.journal
+    assert run(one) == first
+
+
+def test_what_grows_is_bounded() -> None:
+    """Beyond its limit a fake forgets the oldest generations, with their videos, and keeps the newest."""
+    fake = FakeServer(generation_limit=3)
+    ids = [create(fake, EXAMPLE).json()["id"] for _ in range(5)]
+    assert list(fake.generations) == ids[2:]
+    assert (
+        get(fake, ids[0]).status == fake.contract.observed["refusals"]["reasons"]["unknown_generation"]["status_code"]
+    )
+
+
+def test_videos_are_where_the_answer_says() -> None:
+    """On another origin the video's URL is on that origin; ranges are honoured; before the end there is no video."""
+    fake = FakeServer()
+    operation = fake.contract.operations["createGeneration"]
+    origin = "http://127.0.0.1:1234"
+    sent = Headers({**KEY, "content-type": operation.media_type or ""})
+    created = fake.handle(Request("POST", origin + operation.path, sent, json.dumps(EXAMPLE).encode())).json()
+    path = urlsplit(fake.generations[created["id"]].video_url).path
+    assert fake.handle(Request("GET", origin + path)).status == 404
+    advance(fake, fake.contract.timeline.final.at)
+    query = urlencode({fake.contract.operations["getGeneration"].query["required"][0]: created["id"]})
+    url = fake.handle(Request("GET", f"{origin}{operation.path}?{query}", Headers(KEY))).json()["video"]["url"]
+    assert url == origin + path
+    whole = fake.handle(Request("GET", url)).body
+    for asked, part in [
+        ("bytes=0-9", whole[:10]),
+        ("bytes=10-", whole[10:]),
+        ("bytes=-7", whole[-7:]),
+        ("bytes=5-99999999", whole[5:]),
+    ]:
+        reply = fake.handle(Request("GET", url, Headers({"range": asked})))
+        assert (reply.status, reply.body) == (206, part)
+        assert reply.headers["content-range"].endswith(f"/{len(whole)}")
+    assert fake.handle(Request("GET", url, Headers({"range": f"bytes={len(whole)}-"}))).status == 416
+    assert fake.handle(Request("GET", url, Headers({"range": "chapters=1-2"}))).body == whole
+    head = fake.handle(Request("HEAD", url))
+    assert (head.body, head.headers["content-length"]) == (b"", str(len(whole)))
+
+
+def test_a_scenario_can_be_given_in_any_form(tmp_path: Any) -> None:
+    """A scenario is taken as an object, as data, as a file and by name; anything else is refused with the names there are."""
+    data = {"name": "odd", "timeline": [{"status": "queued", "at": 0}, {"status": "vanished", "at": 5}]}
+    (tmp_path / "odd.json").write_text(json.dumps(data))
+    made = Scenario(name="odd", timeline=Timeline.from_steps(data["timeline"]))  # type: ignore[arg-type]
+    for scenario in (data, tmp_path / "odd.json", made):
+        fake = FakeServer(scenario=scenario)  # type: ignore[arg-type]
+        assert fake.scenario == made
+        created = create(fake, EXAMPLE).json()
+        advance(fake, 5)
+        assert get(fake, created["id"]).json()["status"] == "vanished"
+    with pytest.raises(DocumentError, match="choose one of fails, happy"):
+        FakeServer(scenario="nonsense")
+    (tmp_path / "bad.json").write_text("[]")
+    with pytest.raises(DocumentError, match="holds no scenario"):
+        FakeServer(scenario=tmp_path / "bad.json")

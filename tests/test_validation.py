@@ -1,0 +1,227 @@
+"""Claims about judging payloads."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_contract import Contract, Violation, revisions, validate
+from kling_contract.errors import UnknownRevision
+from kling_contract.mutations import mutations
+from kling_contract.strategies import valid_requests
+from kling_contract.validation import judge_for, refuses
+
+CONTRACT = Contract.load()
+EXAMPLE: dict[str, Any] = {
+    "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
+    "image_url": "https://example.com/cat.png",
+    "prompt": "A cat wakes up.",
+}
+
+
+def found(payload: Any, **options: Any) -> list[tuple[str, str, str]]:
+    return [(each.pointer, each.rule, each.severity) for each in validate(payload, **options)]
+
+
+def hint_of(payload: Any, pointer: str) -> str:
+    (violation,) = [each for each in validate(payload) if each.pointer == pointer]
+    return violation.hint or ""
+
+
+@given(valid_requests())
+def test_valid_payloads_pass(payload: dict[str, Any]) -> None:
+    """What is valid on paper draws no error, decoded or as text, however strict the judge."""
+    for strictness in ("strict", "lax", "off"):
+        assert not refuses(validate(payload, strictness=strictness))  # type: ignore[arg-type]
+    assert not refuses(validate(json.dumps(payload)))
+
+
+@given(st.data())
+def test_text_and_value_are_judged_alike(data: st.DataObject) -> None:
+    """Judging a text gives what judging its value gives, and besides the place of each violation."""
+    mutation = data.draw(st.sampled_from(mutations()))
+    text = json.dumps(mutation.payload, indent=data.draw(st.sampled_from([None, 0, 2])))
+    judged = validate(text)
+    assert [replace(each, line=None, column=None) for each in judged] == judge_for(CONTRACT).payload(mutation.payload)
+    assert judged == validate(text.encode())
+    lines = text.splitlines()
+    for violation in judged:
+        assert violation.line is not None
+        assert violation.column is not None
+        assert violation.column <= len(lines[violation.line - 1])
+
+
+@given(st.permutations(["model", "image_url", "prompt", "duration", "cfg_scale", "unheard_of", "ratio"]))
+def test_violations_come_in_document_order(names: list[str]) -> None:
+    """Violations stand in the order in which their values stand in the payload."""
+    wrong = {
+        "model": 1,
+        "image_url": 2,
+        "prompt": 3,
+        "duration": 4,
+        "cfg_scale": 5,
+        "unheard_of": 6,
+        "ratio": "16:9",
+    }
+    assert [each.pointer for each in validate({name: wrong[name] for name in names})] == [f"/{name}" for name in names]
+
+
+def test_missing_members_come_last_and_are_pointed_at() -> None:
+    """A missing member has the pointer that it would have, after its siblings, in the order of the schema."""
+    required = CONTRACT.request_schema["required"]
+    assert found({"cfg_scale": 7})[1:] == [(f"/{name}", "required", "error") for name in required]
+
+
+def test_a_wrong_type_is_said_once() -> None:
+    """A value of the wrong type draws the rule type, and not also the bounds or values of that type."""
+    assert found({**EXAMPLE, "duration": [5]}) == [("/duration", "type", "error")]
+    assert found({**EXAMPLE, "cfg_scale": "2"}) == [("/cfg_scale", "type", "error")]
+
+
+def test_strictness_decides_what_is_an_error() -> None:
+    """What the service is known to take is an error in strict, a warning in lax and off; the rest an error but in off."""
+    tolerated, refused = {**EXAMPLE, "duration": "5"}, {**EXAMPLE, "duration": "7"}
+    assert [found(tolerated, strictness=s)[0][2] for s in ("strict", "lax", "off")] == [
+        "error",
+        "warning",
+        "warning",
+    ]
+    assert [found(refused, strictness=s)[0][2] for s in ("strict", "lax", "off")] == [
+        "error",
+        "error",
+        "warning",
+    ]
+    assert [found([], strictness=s)[0][2] for s in ("strict", "lax", "off")] == ["error"] * 3
+
+
+def test_undeclared_and_deprecated_members_are_warnings() -> None:
+    """What the contract does not declare, at any depth, and what it deprecates, is a warning and never an error."""
+    payload = {
+        **EXAMPLE,
+        "fps": 24,
+        "dynamic_masks": [{"mask_url": "https://x.org/m.png", "feather": 1}],
+        "ratio": "1:1",
+    }
+    for strictness in ("strict", "lax", "off"):
+        assert found(payload, strictness=strictness) == [
+            ("/fps", "undeclared", "warning"),
+            ("/dynamic_masks/0/feather", "undeclared", "warning"),
+            ("/ratio", "deprecated", "warning"),
+        ]
+
+
+def test_the_editors_key_is_not_held_against_a_payload() -> None:
+    """A top-level $schema is for editors: it draws nothing; deeper down it is undeclared like any other."""
+    assert not validate({"$schema": "create-request.schema.json", **EXAMPLE})
+    nested = {**EXAMPLE, "dynamic_masks": [{"mask_url": "https://x.org/m.png", "$schema": ""}]}
+    assert found(nested) == [("/dynamic_masks/0/$schema", "undeclared", "warning")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(b" ", id="blank"),
+        pytest.param(b"{", id="truncated"),
+        pytest.param(b"nonsense", id="words"),
+        pytest.param(b'{"a": NaN}', id="nan"),
+        pytest.param(b'{"a": 1, "a": 2}', id="duplicate"),
+        pytest.param(b"\xff\xfe", id="not-utf8"),
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(b"9" * 5000, id="long-number"),
+        pytest.param(b'"\\ud800"', id="surrogate"),
+        pytest.param(b"{} {}", id="two"),
+        pytest.param(b"1e999", id="overflow"),
+    ],
+)
+def test_what_is_no_json_is_one_violation(text: bytes) -> None:
+    """Text that is not JSON draws one error, of the rule json, with its place, even where nothing else is refused."""
+    (violation,) = validate(text, strictness="off")
+    assert (violation.pointer, violation.rule, violation.severity) == ("", "json", "error")
+    assert violation.line is not None
+    assert violation.column is not None
+
+
+@pytest.mark.parametrize("value", [None, True, 5, 1.5, [], [EXAMPLE]])
+def test_what_is_no_object_is_one_violation(value: Any) -> None:
+    """A JSON value that is no object is refused as a whole, by its type."""
+    assert found(value, strictness="off") == [("", "type", "error")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, {1: 2}, object(), 10**5000],
+    ids=["nan", "infinity", "key", "object", "long-number"],
+)
+def test_what_cannot_be_json_is_refused(value: Any) -> None:
+    """A Python value that JSON cannot carry is refused, not a traceback."""
+    assert refuses(validate({**EXAMPLE, "prompt": value}))
+
+
+@pytest.mark.parametrize(
+    ("member", "hint"),
+    [
+        ({"duration": "5"}, "send the number 5"),
+        ({"duration": "10s"}, "send the number 10"),
+        ({"duration": 7}, "nearest allowed is 5"),
+        ({"duration": 60}, "nearest allowed is 10"),
+        ({"model": "kling-video/v1/pro/text-to-video"}, EXAMPLE["model"]),
+        ({"cfg_scale": "0.5"}, "send the number 0.5"),
+        ({"image_list": []}, "did you mean image_url?"),
+        ({"negativ_prompt": ""}, "did you mean negative_prompt?"),
+        ({"image_url": "iVBORw0KGgoAAAA"}, "data:image/png;base64,"),
+        ({"image_url": "https://example.com/my cat.png"}, "percent-encode"),
+        ({"image_url": "example.com/cat.png"}, "begin it with https://"),
+        ({"image_url": "./cat.png"}, "data URI"),
+    ],
+)
+def test_hints_say_how_to_mend(member: dict[str, Any], hint: str) -> None:
+    """The usual mistakes draw a hint that says what to send instead."""
+    (name,) = member
+    assert hint in hint_of({**EXAMPLE, **member}, f"/{name}")
+
+
+def test_a_missing_member_is_looked_for_among_the_undeclared() -> None:
+    """Where a required member is missing and one of a similar name is there, the hint says so."""
+    payload = {name: value for name, value in EXAMPLE.items() if name != "image_url"} | {"image": "https://x.org/a.png"}
+    assert hint_of(payload, "/image_url") == "is image meant to be image_url?"
+
+
+def test_large_values_are_cut_in_messages() -> None:
+    """A megabyte of data URI does not come back in the message."""
+    (violation,) = validate({**EXAMPLE, "image_url": "data:image/png;base64, " + "A" * 2**20})
+    assert len(str(violation)) < 400
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_every_revision_judges(revision: str) -> None:
+    """In each revision every single mutation is found, alone, where it is, and knows since when its rule holds."""
+    contract = Contract.load(revision)
+    for mutation in mutations(contract=contract):
+        errors = [
+            each
+            for each in validate(mutation.payload, revision=revision, strictness="strict")
+            if each.severity == "error"
+        ]
+        assert [(each.pointer, each.rule) for each in errors] == [(mutation.pointer, mutation.rule)], mutation.id
+        assert errors[0].since in revisions()
+        assert errors[0].since <= revision
+
+
+def test_an_unknown_revision_lists_those_there_are() -> None:
+    """Asking for a revision that there is not raises, with the list of those that there are."""
+    with pytest.raises(UnknownRevision, match=CONTRACT.revision.id):
+        validate({}, revision="1999-01-01")
+
+
+def test_a_violation_reads_as_a_line() -> None:
+    """A violation printed says where, what, and how to mend it."""
+    assert str(Violation("/a", "type", "is wrong", hint="make it right")) == "/a: is wrong (make it right)"
+    assert str(Violation("", "type", "is wrong")) == "the whole: is wrong"
+    assert str(Violation("/q", "type", "is wrong", part="query")) == "query /q: is wrong"

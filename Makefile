@@ -16,9 +16,11 @@ help:
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	  { [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; } && \
+	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
 	else \
-	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	  { [ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv; } && \
+	  $(BIN)/python -m pip install --quiet -e '.[dev]'; \
 	fi
 	@touch $@
 

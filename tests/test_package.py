@@ -62,7 +62,9 @@ def sdist(source: Path, workspace: Path) -> Path:
     """The unpacked source distribution."""
     archive = build("sdist", source, workspace / "sdist")
     with tarfile.open(archive) as packed:
-        packed.extractall(workspace / "unpacked", filter="data")
+        # Pythons of before mid-2023 have no filters, and later ones warn without.
+        packed.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        packed.extractall(workspace / "unpacked")
     (unpacked,) = (workspace / "unpacked").iterdir()
     return unpacked
 

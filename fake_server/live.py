@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -155,15 +156,22 @@ def _prepare(
 
 def _listen(host: str, port: int) -> socket.socket:
     """Return a listening socket: whoever connects from now on will be served."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError, UnicodeError) as refused:
-        why = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
-        raise ListenError(
-            f"cannot listen on {host}, port {port}: {why.split(' (while')[0]}; "
-            "choose another port (0 takes any free one) or host"
-        ) from refused
+    with contextlib.ExitStack() as on_failure:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            # asyncio sends without delay where the protocol is named; else small replies wait 40 ms for an ACK
+            listener = on_failure.enter_context(socket.socket(family, kind, protocol))
+            if os.name == "posix":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except (OSError, OverflowError, UnicodeError) as refused:
+            why = refused.strerror if isinstance(refused, OSError) and refused.strerror else str(refused)
+            raise ListenError(
+                f"cannot listen on {host}, port {port}: {why}; choose another port (0 takes any free one) or host"
+            ) from refused
+        on_failure.pop_all()
+    return listener
 
 
 def _certificate(host: str) -> tuple[ssl.SSLContext, str]:

@@ -1,0 +1,1 @@
+"""The contract, held against the fake through every one of its doors."""

@@ -185,11 +185,8 @@ class Calls:
     ) -> dict[str, Any]:
         if image is not None and IMAGE in fields:
             raise TypeError(f"give image or {IMAGE}, not both")
-        body: dict[str, Any] = {}
-        models = self.contract.request_schema["properties"].get(MODEL, {}).get("enum")
-        if models:
-            body[MODEL] = models[0]
-        body.update({**(payload or {}), **fields})
+        first_model = self.contract.request_schema["properties"][MODEL]["enum"][0]
+        body = {MODEL: first_model, **(payload or {}), **fields}
         if image is not None:
             body[IMAGE] = image_url(image)
         result: dict[str, Any] = embedded(body)

@@ -1,0 +1,729 @@
+"""Claims about the client's contract calls, for both sorts of client at once."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import httpx2
+import pytest
+import respx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_server import FakeServer
+from kling_contract import errors
+from kling_contract._calls import CREATE, GET, IMAGE, MODEL, run
+from kling_contract._retries import PASSING, REFUSED_FOR_NOW, Retries
+from kling_contract.client import AsyncClient, Client, Generation, Video
+from kling_contract.clock import VirtualClock
+from kling_contract.contract import Contract, revisions
+from kling_contract.documents import FIXTURES
+
+CONTRACT = Contract.load()
+LIFECYCLE = CONTRACT.lifecycle
+POLLING = CONTRACT.observed["polling"]
+SUCCESS = next(s for s in LIFECYCLE.statuses if LIFECYCLE.succeeded(s))
+FAILURE = next(s for s in LIFECYCLE.statuses if LIFECYCLE.failed(s))
+PENDING = LIFECYCLE.initial
+KEY = "sk-live-0123456789abcdef"
+LINK = "https://example.com/cat.png"
+PACKAGES = {"httpx": httpx, "httpx2": httpx2}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a scripted service does with one request: it breaks, as the exception of that name, or it answers."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    breaks: str | None = None
+
+    @property
+    def content(self) -> bytes:
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+
+def shown(status: str, **members: Any) -> Step:
+    return Step(body={"id": "a:b/c", "status": status, **members})
+
+
+@dataclass
+class Service:
+    """Answers request after request from a script, and its end for ever. Remembers what came, and when."""
+
+    script: list[Step]
+    package: Any = httpx
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    requests: list[Any] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def __call__(self, request: Any) -> Any:
+        step = self.script[min(len(self.requests), len(self.script) - 1)]
+        self.requests.append(request)
+        self.times.append(self.clock.now())
+        self.steps.append(step)
+        if step.breaks:
+            raise getattr(self.package, step.breaks)("it broke", request=request)
+        return self.package.Response(step.status, content=step.content, headers=dict(step.headers))
+
+    @property
+    def waited(self) -> list[float]:
+        return [time - self.times[0] for time in self.times]
+
+
+def play(
+    service: Service,
+    sort: str,
+    call: str,
+    *args: Any,
+    options: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> Any:
+    """Make one call of one sort of client to a scripted service. Return its result, or the exception it raised."""
+    transport = service.package.MockTransport(service)
+    options = {"clock": service.clock, **(options or {})}
+
+    async def awaited() -> Any:
+        async with service.package.AsyncClient(transport=transport) as http:
+            return await getattr(AsyncClient(KEY, http=http, **options), call)(*args, **kwargs)
+
+    try:
+        if sort == "async":
+            return asyncio.run(awaited())
+        with service.package.Client(transport=transport) as http:
+            return getattr(Client(KEY, http=http, **options), call)(*args, **kwargs)
+    except errors.KlingError as error:
+        return error
+
+
+@pytest.fixture(params=["sync", "async"])
+def sort(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextmanager
+def logged() -> Iterator[list[str]]:
+    """Collect what everybody logs, at every level."""
+    lines: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    root, collector = logging.getLogger(), Collector(0)
+    level = root.level
+    root.addHandler(collector)
+    root.setLevel(0)
+    try:
+        yield lines
+    finally:
+        root.setLevel(level)
+        root.removeHandler(collector)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+UNSENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+BROKEN = (
+    "ReadTimeout",
+    "WriteTimeout",
+    "ReadError",
+    "WriteError",
+    "CloseError",
+    "RemoteProtocolError",
+    "DecodingError",
+)
+
+
+def steps() -> st.SearchStrategy[Step]:
+    """Anything that a service, or what stands before it, may do; some of it echoes the key."""
+    said = st.sampled_from([*LIFECYCLE.statuses, "succeeded", f"key {KEY}", "", None, 5])
+    text = st.sampled_from(["no", f"the key {KEY} is bad", ""])
+    videos = st.sampled_from(
+        [None, [], {}, "https://x/v.mp4", {"url": "https://x/v.mp4"}, [{"url": 1}], [None, "u"], 7]
+    )
+    bodies: st.SearchStrategy[Any] = st.one_of(
+        st.fixed_dictionaries(
+            {"id": st.sampled_from(["a:b/c", 12, f"id {KEY}"]), "status": said}, optional={"video": videos}
+        ),
+        st.fixed_dictionaries({"generation_id": st.just("x"), "status": said, "error": text}),
+        st.fixed_dictionaries({"message": text}, optional={"requestId": text, "statusCode": st.just("400")}),
+        st.fixed_dictionaries(
+            {
+                "error": st.fixed_dictionaries(
+                    {"message": text, "data": st.lists(st.fixed_dictionaries({"message": text}))}
+                )
+            }
+        ),
+        st.sampled_from(
+            [b"", b"<html>" + KEY.encode(), b"\xff\xfe", b"[" * 99_999, b"9" * 5000, None, [], {"id": "x"}]
+        ),
+    )
+    headers = st.fixed_dictionaries(
+        {},
+        optional={
+            "retry-after": st.sampled_from(["0", "3", "1e9", "-1", "nan", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"]),
+            "x-request-id": st.sampled_from(["r1", KEY]),
+            "location": st.just(f"https://evil.example/?{KEY}"),
+        },
+    )
+    statuses = st.sampled_from([200, 201, 204, 302, 307, 400, 401, 403, 404, 418, 429, 500, 502, 503, 504, 524, 599])
+    return st.one_of(
+        st.builds(Step, status=statuses, body=bodies, headers=headers),
+        st.sampled_from([PENDING, PENDING, SUCCESS, FAILURE]).map(shown),
+        st.sampled_from([*UNSENT, *BROKEN]).map(lambda name: Step(breaks=name)),
+    )
+
+
+def scripts() -> st.SearchStrategy[list[Step]]:
+    return st.lists(steps(), max_size=10).map(lambda drawn: [*drawn, shown(SUCCESS)])
+
+
+def asked(service: Service) -> list[tuple[Any, ...]]:
+    ignored = ("host", "connection", "user-agent", "accept", "accept-encoding")
+    return [
+        (
+            r.method,
+            str(r.url),
+            {k: v for k, v in r.headers.items() if k not in ignored},
+            bytes(r.content),
+            time,
+        )
+        for r, time in zip(service.requests, service.times, strict=True)
+    ]
+
+
+@given(scripts(), st.integers(0, 3), st.sampled_from([0, 1, 17, POLLING["timeout"]]))
+def test_all_sorts_of_client_do_the_same(script: list[Step], retries: int, timeout: float) -> None:
+    """Whatever a service does, sync and async, httpx and httpx2, do the same at the same times."""
+    seen = []
+    for package in PACKAGES.values():
+        for sort in ("sync", "async"):
+            service = Service(script, package)
+            options = {"retries": retries}
+            result = play(service, sort, "generate", image=LINK, prompt="p", timeout=timeout, options=options)
+            seen.append((asked(service), type(result), str(result)))
+    assert all(each == seen[0] for each in seen)
+
+
+@given(scripts(), st.integers(0, 4))
+def test_a_create_that_may_have_arrived_is_never_sent_again(script: list[Step], retries: int) -> None:
+    """A POST is repeated only after one that certainly did nothing: not sent, or refused for now."""
+    service = Service(script)
+    result = play(service, "sync", "create", image=LINK, prompt="p", options={"retries": retries})
+    *before, last = service.steps
+    assert len(before) <= retries
+    for step in before:
+        assert step.breaks in UNSENT if step.breaks else step.status in REFUSED_FOR_NOW
+    unclear = last.breaks in BROKEN or not (last.breaks or 200 <= last.status < 300 or 400 <= last.status < 500)
+    if unclear:
+        assert isinstance(result, errors.CreationUncertain)
+        assert result.status == (None if last.breaks else last.status)
+    elif not last.breaks and 200 <= last.status < 300:
+        assert isinstance(result, (Generation, errors.CreationUncertain))
+    else:
+        assert isinstance(result, (errors.TransportError, errors.ApiError))
+
+
+@given(scripts(), st.integers(0, 4), st.floats(0, 100), st.floats(0.001, 30))
+def test_a_wait_ends_in_time(script: list[Step], retries: int, timeout: float, interval: float) -> None:
+    """Polls, retries and the pauses that a service asks for fit into the timeout together."""
+    service = Service(script)
+    begin = service.clock.now()
+    options = {"retries": retries}
+    result = play(service, "sync", "wait", "x", timeout=timeout, interval=max(interval, timeout / 50), options=options)
+    assert isinstance(result, (Generation, errors.KlingError))
+    assert service.clock.now() - begin <= timeout + 1e-6
+    if isinstance(result, errors.WaitTimeout):
+        assert result.generation.status in LIFECYCLE.statuses
+
+
+@given(scripts(), st.integers(0, 2))
+def test_the_key_shows_nowhere(script: list[Step], retries: int) -> None:
+    """A key, even one that is echoed, is in no exception, cause, note, repr or log line, but in each header."""
+    service = Service(script)
+    with logged() as lines:
+        result = play(service, "sync", "generate", image=LINK, prompt="p", options={"retries": retries})
+    if isinstance(result, errors.KlingError):
+        for error in chain(result):
+            assert KEY not in f"{error} {error!r} {getattr(error, '__notes__', '')}"
+            assert (
+                KEY
+                not in f"{getattr(error, 'envelope', '')} {getattr(error, 'body', '')} {getattr(error, 'request_id', '')}"
+            )
+    assert not [line for line in lines if KEY in line]
+    assert {request.headers["authorization"] for request in service.requests} == {f"Bearer {KEY}"}
+    assert all(str(request.url).startswith(CONTRACT.base_url) for request in service.requests)
+
+
+def test_a_client_does_not_show_its_key() -> None:
+    """Neither the repr of a client nor that of anything it is made of has the key in it."""
+    client = Client(KEY, http=httpx.Client(transport=httpx.MockTransport(Service([shown(SUCCESS)]))))
+    assert KEY not in f"{client!r} {vars(client)!r} {client._calls!r}"
+
+
+@pytest.mark.parametrize("key", ["", "  ", "a\nb", "two words", "schlüssel", "Bearer abcdefgh", "a\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(key: str) -> None:
+    """A key that cannot work is refused at once, by a message without it."""
+    with pytest.raises(ValueError, match="the API key") as refusal:
+        Client(key)
+    assert not key.strip() or key not in str(refusal.value)
+    with pytest.raises(TypeError, match="must be text, not bytes"):
+        Client(b"key")  # type: ignore[arg-type]
+
+
+def test_a_made_up_key_does_not_garble_messages() -> None:
+    """A key of a few letters, as tests use, is not cut out of every word of a message."""
+    http = httpx.Client(transport=httpx.MockTransport(Service([Step(400, {"message": "a bad request"})])))
+    with pytest.raises(errors.ApiError, match="a bad request"):
+        Client("a", http=http).get("x")
+
+
+def test_a_client_that_only_looks_like_httpx_will_do() -> None:
+    """What has the methods of an httpx client need not descend from it."""
+
+    class Double:
+        def __init__(self) -> None:
+            self._http = httpx.Client(transport=httpx.MockTransport(Service([shown(SUCCESS)])))
+            self.timeout = self._http.timeout
+            self.build_request = self._http.build_request
+            self.send = self._http.send
+
+    assert Client(KEY, http=Double()).get("x").status == SUCCESS
+
+
+def test_space_around_a_key_is_taken_off() -> None:
+    """A key read from a file with its line end works."""
+    service = Service([shown(PENDING)])
+    with httpx.Client(transport=httpx.MockTransport(service)) as http:
+        Client(f" {KEY}\n", http=http).get("x")
+    assert service.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_a_create_is_what_the_contract_says(sort: str) -> None:
+    """A create is compact JSON for the documented path, with the documented type and the model filled in."""
+    service = Service([shown(PENDING)])
+    created = play(service, sort, "create", {"prompt": "überall", "duration": 10}, image=LINK, duration=5)
+    assert created == Generation("a:b/c", PENDING, raw={"id": "a:b/c", "status": PENDING})
+    (request,) = service.requests
+    operation = CONTRACT.operations[CREATE]
+    assert (request.method, str(request.url)) == (operation.method, CONTRACT.base_url + operation.path)
+    assert request.headers["content-type"] == operation.media_type
+    model = CONTRACT.request_schema["properties"][MODEL]["enum"][0]
+    sent = {MODEL: model, "prompt": "überall", "duration": 5, IMAGE: LINK}
+    assert bytes(request.content) == json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_an_id_is_an_encoded_query_value(name: str) -> None:
+    """Any id, whatever it holds, arrives as the one documented query parameter and nothing else."""
+    service = Service([shown(PENDING)])
+    play(service, "sync", "get", name)
+    (url,) = [request.url for request in service.requests]
+    operation = CONTRACT.operations[GET]
+    (parameter,) = operation.query["properties"]
+    assert list(url.params.multi_items()) == [(parameter, name)]
+    assert url.path == operation.path
+    assert not set(url.query) & set(b"/:?#")
+
+
+def test_an_empty_id_is_refused() -> None:
+    """Asking for no generation at all is a mistake of the caller's, and nothing is sent."""
+    service = Service([shown(PENDING)])
+    with pytest.raises(ValueError, match="id of the generation is empty"):
+        play(service, "sync", "get", "")
+    assert not service.requests
+
+
+def test_what_breaks_the_contract_is_not_sent(sort: str) -> None:
+    """A payload that the contract refuses raises its violations, and no request is made."""
+    service = Service([shown(PENDING)])
+    result = play(service, sort, "create", image="data:image/png;base64,AA==", prompt=5, cfg_scale=math.nan)
+    assert isinstance(result, errors.InvalidPayload)
+    assert result.violations
+    assert not service.requests
+
+
+def test_what_is_tolerated_is_sent_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Lax takes what the live service takes, as it is, and says so in the log; strict does not send it."""
+    (tolerated,) = CONTRACT.observed["tolerated"]
+    name = tolerated["pointer"][1:]
+    fields: dict[str, Any] = {"image": LINK, "prompt": "p", name: tolerated["schema"]["enum"][0]}
+    service = Service([shown(PENDING)])
+    with caplog.at_level(logging.INFO, logger="kling_contract"):
+        play(service, "sync", "create", **fields)
+    assert json.loads(service.requests[0].content)[name] == tolerated["schema"]["enum"][0]
+    assert tolerated["pointer"] in caplog.text
+    refused = play(service, "sync", "create", **fields, options={"strictness": "strict"})
+    assert isinstance(refused, errors.InvalidPayload)
+    assert len(service.requests) == 1
+
+
+def test_an_image_is_given_once() -> None:
+    """The image and the field it becomes cannot both be given."""
+    with pytest.raises(TypeError, match="not both"):
+        play(Service([shown(PENDING)]), "sync", "create", image=LINK, image_url=LINK)
+
+
+@pytest.mark.parametrize("options", [{"timeout": -1}, {"timeout": math.nan}, {"interval": 0}, {"interval": -5}])
+def test_a_pace_that_cannot_be_is_refused_before_paying(sort: str, options: dict[str, Any]) -> None:
+    """A mistaken timeout or interval is found before the create, not after it was billed."""
+    service = Service([shown(PENDING)])
+    with pytest.raises(ValueError, match="must be"):
+        play(service, sort, "generate", image=LINK, prompt="p", **options)
+    assert not service.requests
+
+
+def test_a_wait_looks_at_once_at_each_interval_and_at_the_end(sort: str) -> None:
+    """By default polls keep the observed interval and timeout, and progress is told after each."""
+    service = Service([shown(PENDING)])
+    told: list[tuple[str, float]] = []
+    result = play(service, sort, "wait", "x", on_progress=lambda g, t: told.append((g.status, t)))
+    timeout, interval = POLLING["timeout"], POLLING["interval"]
+    assert service.waited == [interval * n for n in range(timeout // interval + 1)]
+    assert told == [(PENDING, time) for time in service.waited]
+    assert isinstance(result, errors.WaitTimeout)
+    assert result.generation.status == PENDING
+    service = Service([shown(PENDING)])
+    play(service, sort, "wait", "x", timeout=25, interval=10)
+    assert service.waited == [0, 10, 20, 25]
+
+
+@pytest.mark.parametrize("status", LIFECYCLE.statuses)
+def test_a_status_means_what_the_contract_says(sort: str, status: str) -> None:
+    """A success is returned, a failure raised with its reason, and anything else waited for."""
+    reason = {"detail": [{"msg": "no face"}]}
+    service = Service([shown(status, error=reason), shown(SUCCESS)])
+    result = play(service, sort, "wait", "x")
+    if LIFECYCLE.failed(status):
+        assert isinstance(result, errors.GenerationFailed)
+        assert result.generation.error == reason
+        assert "no face" in str(result)
+    else:
+        assert result.status == SUCCESS
+        assert len(service.requests) == (1 if LIFECYCLE.is_final(status) else 2)
+
+
+def test_an_unknown_status_is_named(sort: str) -> None:
+    """A status outside the contract ends the wait at once, by its name."""
+    result = play(Service([shown("succeeded")]), sort, "wait", "x")
+    assert isinstance(result, errors.UnknownStatus)
+    assert "'succeeded'" in str(result)
+    assert result.generation.status == "succeeded"
+
+
+@pytest.mark.parametrize("step", [Step(401), Step(200, b"?"), Step(breaks="ReadTimeout")])
+def test_what_was_paid_for_is_not_lost(sort: str, step: Step) -> None:
+    """Whatever ends a generate after the create, the exception has the generation, and its id can be read."""
+    service = Service([shown(PENDING), step])
+    told: list[str] = []
+    result = play(service, sort, "generate", image=LINK, prompt="p", on_progress=lambda g, t: told.append(g.id))
+    assert isinstance(result, errors.KlingError)
+    assert result.generation is not None
+    assert result.generation.id == "a:b/c"
+    assert "a:b/c" in "".join(result.__notes__)
+    assert told == ["a:b/c"]
+
+
+@pytest.mark.parametrize("status", sorted(PASSING))
+def test_a_get_outlives_passing_trouble(sort: str, status: int) -> None:
+    """A GET is repeated after 1, 2, 4 … seconds, and only so often."""
+    service = Service([Step(status), Step(breaks="ReadError"), Step(breaks="ConnectError"), shown(SUCCESS)])
+    assert play(service, sort, "get", "x").status == SUCCESS
+    assert service.waited == [0, 1, 3, 7]
+    service = Service([Step(status, {"message": "later"})])
+    assert isinstance(play(service, sort, "get", "x", options={"retries": 2}), errors.ApiError)
+    assert service.waited == [0, 1, 3]
+
+
+def test_no_answer_at_all_says_why(sort: str) -> None:
+    """When no try is answered, the exception names the last reason and has it as its cause."""
+    result = play(Service([Step(breaks="ReadTimeout")]), sort, "get", "x", options={"retries": 0})
+    assert isinstance(result, errors.TransportError)
+    assert "ReadTimeout: it broke" in str(result)
+    assert isinstance(result.__cause__, httpx.ReadTimeout)
+
+
+def test_a_service_is_not_asked_sooner_than_it_wants(sort: str) -> None:
+    """Retry-After is honoured in seconds and as a date, by our clock; one that cannot be read is left aside."""
+    clock = VirtualClock()
+    date = format_datetime(datetime.fromtimestamp(clock.now() + 60, UTC), usegmt=True)
+    headers = [{"retry-after": value} for value in ("7", date, "soon")]
+    service = Service([*[Step(429, headers=each) for each in headers], shown(SUCCESS)], clock=clock)
+    play(service, sort, "create", image=LINK, prompt="p")
+    assert service.waited == [0, 7, 60, 64]
+
+
+def test_a_long_wait_is_left_to_the_caller(sort: str) -> None:
+    """A service that asks for a very long pause is not waited for; the exception says how long."""
+    asks = Retries(1).patience + 1
+    result = play(Service([Step(429, headers={"retry-after": str(asks)})]), sort, "get", "x")
+    assert isinstance(result, errors.RateLimited)
+    assert result.retry_after == asks
+
+
+def test_a_wait_without_any_answer_raises_the_reason(sort: str) -> None:
+    """When the time is over before anything was seen, the trouble itself is raised."""
+    result = play(Service([Step(503)]), sort, "wait", "x", timeout=2)
+    assert isinstance(result, errors.ServiceFailure)
+    result = play(Service([shown(PENDING), Step(503)]), sort, "wait", "x", timeout=2, interval=1)
+    assert isinstance(result, errors.WaitTimeout)
+    assert isinstance(result.__cause__, errors.ServiceFailure)
+
+
+ENVELOPES = [
+    ({"message": "bad", "requestId": "r", "statusCode": "400"}, "bad", "r"),
+    ({"message": "bad\nline", "statusCode": 400}, "bad\nline", None),
+    ({"title": "Nope", "error": {"name": "N", "message": "inner", "request_id": "q"}}, "inner", "q"),
+    (
+        {"error": {"name": "N", "message": "m", "data": [{"path": ["a", 0], "message": "Required"}, 5]}},
+        "m\na.0: Required",
+        None,
+    ),
+    ({"error": {"name": "N", "message": None, "data": {"kind": "k"}}}, "N", None),
+    ({"error": "plain"}, "plain", None),
+    ("text", "text", None),
+    ({"title": "Nope", "error": None}, "Nope", None),
+    ({}, "without a message", None),
+    (b"<html>", "without a message", None),
+]
+
+
+@pytest.mark.parametrize(("body", "message", "request_id"), ENVELOPES)
+def test_a_refusal_is_read_in_every_known_shape(body: Any, message: str, request_id: str | None) -> None:
+    """Message, issues and request id are found wherever an envelope has them, the id also in the header."""
+    result = play(Service([Step(400, body)]), "sync", "create", image=LINK, prompt="p")
+    assert type(result) is errors.ApiError
+    assert message in str(result)
+    assert result.request_id == request_id
+    assert result.status == 400
+    result = play(Service([Step(418, body, {"x-request-id": "h"})]), "sync", "get", "x")
+    assert result.request_id == (request_id or "h")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "NotFound"),
+        (429, "RateLimited"),
+        (500, "ServiceFailure"),
+        (599, "ServiceFailure"),
+    ],
+)
+def test_refusals_have_kinds(sort: str, status: int, kind: str) -> None:
+    """Each kind of refusal is an exception of its own."""
+    assert type(play(Service([Step(status)]), sort, "get", "x", options={"retries": 0})) is getattr(errors, kind)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_the_key_does_not_follow_redirects(sort: str, status: int) -> None:
+    """A redirected call stops there, even over a client that follows, and says where it was sent."""
+    service = Service([Step(status, headers={"location": "https://elsewhere.example/"})])
+    http = httpx.Client(transport=httpx.MockTransport(service), follow_redirects=True)
+    with pytest.raises(errors.AnswerError, match=r"https://elsewhere\.example/.*base_url"):
+        Client(KEY, http=http).get("x")
+    with pytest.raises(errors.CreationUncertain):
+        Client(KEY, http=http).create(image=LINK, prompt="p")
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nope",
+        b"[]",
+        b"null",
+        b"true",
+        b"5",
+        b'"x"',
+        {"id": "x"},
+        {"status": "x"},
+        {"id": True, "status": "x"},
+    ],
+)
+def test_an_unreadable_answer_says_so(sort: str, body: Any) -> None:
+    """A 2xx that shows no generation is an error with what came; a create may have been billed."""
+    result = play(Service([Step(200, body)]), sort, "get", "x")
+    assert isinstance(result, errors.AnswerError)
+    assert result.body == Step(body=body).content.decode()
+    assert isinstance(
+        play(Service([Step(201, body)]), sort, "create", image=LINK, prompt="p"), errors.CreationUncertain
+    )
+
+
+VIDEOS = [
+    (None, ()),
+    ([], ()),
+    ({}, (Video(),)),
+    ("https://x/v", (Video("https://x/v"),)),
+    (["https://x/v", None], (Video("https://x/v"),)),
+    ([{"url": "https://x/v"}, {"url": "https://x/w"}], (Video("https://x/v"), Video("https://x/w"))),
+    ({"url": 5, "file_size": -1, "file_name": None}, (Video(),)),
+    ({"url": "u", "content_type": "c", "file_name": "n", "file_size": 7.0}, (Video("u", "c", "n", 7),)),
+    ({"file_size": math.inf}, (Video(),)),
+]
+
+
+@pytest.mark.parametrize(("video", "expected"), VIDEOS)
+def test_a_video_is_read_in_every_known_shape(video: Any, expected: tuple[Video, ...]) -> None:
+    """A video may be absent, null, an object, text, or a list of these; what is not as it should be is None."""
+    read = Generation.from_answer({"generation_id": 12, "status": SUCCESS, "video": video, "error": None})
+    assert (read.id, read.videos, read.video) == ("12", expected, expected[0] if expected else None)
+    assert hash(read) == hash(Generation("12", SUCCESS, expected))
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_the_classes_share_their_fields_with_the_documents(revision: str) -> None:
+    """Each field that the client reads or fills in by name is one that the documents declare."""
+    contract = Contract.load(revision)
+    assert {MODEL, IMAGE} <= set(contract.request_schema["properties"])
+    own = {each.name for each in fields(Generation)} - {"videos", "raw"} | {"video"}
+    everywhere = [Contract.load(name).generation_schema["properties"] for name in revisions()]
+    assert own <= {name for properties in everywhere for name in properties}
+    assert {CREATE, GET} <= set(contract.operations)
+
+
+def test_both_clients_have_the_same_calls() -> None:
+    """Each public call of one client is one of the other, with the same signature."""
+    for name, call in inspect.getmembers(Client, inspect.isfunction):
+        if not name.startswith("_") and name != "close":
+            twin = getattr(AsyncClient, name)
+            assert inspect.signature(call) == inspect.signature(twin)
+            assert inspect.iscoroutinefunction(twin)
+
+
+def test_a_given_http_client_is_left_as_it_is() -> None:
+    """A given HTTP client is neither closed nor changed; its headers go along, its auth stays out of the way."""
+    service = Service([shown(PENDING)])
+    http = httpx.Client(
+        transport=httpx.MockTransport(service),
+        headers={"x-own": "1"},
+        params={"own": "2"},
+        auth=("user", "password"),
+    )
+    before = (dict(http.headers), http.auth, http.timeout)
+    with Client(KEY, http=http) as client:
+        client.get("x")
+    assert not http.is_closed
+    assert (dict(http.headers), http.auth, http.timeout) == before
+    (request,) = service.requests
+    assert request.headers["x-own"] == "1"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert dict(request.url.params)["own"] == "2"
+
+
+def test_an_http_client_of_our_own_is_closed() -> None:
+    """Without one given, each client makes one and closes it at the end; a given one stays open."""
+    with Client(KEY) as client:
+        assert not client._http.is_closed
+    assert client._http.is_closed
+
+    async def closed() -> bool:
+        async with httpx.AsyncClient() as http:
+            async with AsyncClient(KEY, http=http):
+                pass
+            assert not http.is_closed
+        async with AsyncClient(KEY) as client:
+            pass
+        return bool(client._http.is_closed)
+
+    assert asyncio.run(closed())
+
+
+def test_the_wrong_sort_of_http_client_is_refused() -> None:
+    """A client that cannot send for us is refused at once, with the right one named."""
+    with pytest.raises(TypeError, match="give AsyncClient to AsyncClient"):
+        Client(KEY, http=httpx.AsyncClient())
+    with pytest.raises(TypeError, match="give Client to Client"):
+        AsyncClient(KEY, http=httpx.Client())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "url", ["", "api.example", "ftp://x", "https://", "https://user:p@x", "https://x?a=1", "https://x#a"]
+)
+def test_a_base_url_that_cannot_be_is_refused(url: str) -> None:
+    """A base URL that no call could go to is refused at once, and so is a negative number of retries."""
+    with pytest.raises(ValueError, match="base_url must be"):
+        Client(KEY, base_url=url)
+    with pytest.raises(ValueError, match="retries must be"):
+        Client(KEY, retries=-1)
+
+
+def test_a_request_is_given_no_more_time_than_is_left() -> None:
+    """The timeouts of a poll are cut to what is left of the wait, but never to nothing."""
+    service = Service([shown(PENDING)])
+    http = httpx.Client(transport=httpx.MockTransport(service), timeout=httpx.Timeout(60, read=None))
+    client = Client(KEY, http=http, clock=service.clock)
+    with pytest.raises(errors.WaitTimeout):
+        client.wait("x", timeout=20, interval=15)
+    client.get("x")
+    reads = [request.extensions["timeout"]["read"] for request in service.requests]
+    connects = [request.extensions["timeout"]["connect"] for request in service.requests]
+    assert (reads, connects) == ([20, 5, 1, None], [20, 5, 1, 60])
+
+
+def test_a_call_over_a_synchronous_door_may_not_suspend() -> None:
+    """Running a coroutine that waits for somebody else is a mistake that is told, not a hang."""
+    with pytest.raises(RuntimeError, match="suspended"):
+        run(asyncio.sleep(0))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_photograph_becomes_a_generation(sort: str, package: str) -> None:
+    """The fake accepts a local photograph, and its generation runs to its end on the shared clock."""
+    clock = VirtualClock()
+    fake = FakeServer(clock=clock, api_key=KEY)
+    begin = clock.now()
+
+    def answer(request: Any) -> Any:
+        with httpx.Client(transport=fake.transport()) as inner:
+            reply = inner.request(
+                request.method, str(request.url), content=request.content, headers=dict(request.headers)
+            )
+        return PACKAGES[package].Response(reply.status_code, content=reply.content, headers=dict(reply.headers))
+
+    transport = PACKAGES[package].MockTransport(answer)
+    photo = FIXTURES / "images" / "cat.jpg"
+    call: Callable[..., Any]
+    if sort == "sync":
+        call = Client(KEY, http=PACKAGES[package].Client(transport=transport), clock=clock).generate
+        done = call(image=photo, prompt="the cat turns its head")
+    else:
+        call = AsyncClient(KEY, http=PACKAGES[package].AsyncClient(transport=transport), clock=clock).generate
+        done = asyncio.run(call(image=photo, prompt="the cat turns its head"))
+    assert done.status == SUCCESS
+    assert done.video is not None
+    assert done.video.url is not None
+    interval = POLLING["interval"]
+    assert clock.now() - begin == math.ceil(CONTRACT.timeline.final.at / interval) * interval
+    assert len(fake.generations) == 1
+
+
+def test_the_client_works_under_respx() -> None:
+    """A plain respx route, with nothing of ours in it, answers our client."""
+    operation = CONTRACT.operations[GET]
+    with respx.mock(base_url=CONTRACT.base_url) as router, Client(KEY) as client:
+        (parameter,) = operation.query["required"]
+        route = router.get(operation.path, params={parameter: "a b"}).respond(json={"id": "a b", "status": SUCCESS})
+        assert client.wait("a b").status == SUCCESS
+        assert route.call_count == 1

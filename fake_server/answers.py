@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fake_server.messages import Headers, Reply
+from fake_server.templates import JsonTemplate, fill
 from kling_contract.contract import Contract
 from kling_contract.validation import Violation
 
-__all__ = ["Answers", "fill"]
+__all__ = ["Answers"]
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _NANOID = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _REASON_LIMIT = 500
-
-
-def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """Return `template` with each {placeholder} replaced: alone it takes the value as it is, inside other text its text."""
-    if isinstance(template, str):
-        if "{" not in template:
-            return template
-        whole = _PLACEHOLDER.fullmatch(template)
-        return values[whole[1]] if whole else _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
-    if isinstance(template, Mapping):
-        return {name: fill(member, values) for name, member in template.items()}
-    if isinstance(template, list):
-        return [fill(item, values) for item in template]
-    return template
 
 
 class _Drawn(dict[str, Any]):
@@ -64,17 +48,23 @@ class Answers:
     def __init__(self, contract: Contract, chance: random.Random) -> None:
         self._answers = contract.observed["answers"]
         self._refusals = contract.observed["refusals"]
+        self._created = JsonTemplate(self._answers["create"])
+        self._polled = {status: JsonTemplate(shape) for status, shape in self._answers["get"].items()}
+        self._refused = {
+            reason: JsonTemplate(_with(self._refusals["body"], entry.get("adds", {})))
+            for reason, entry in self._refusals["reasons"].items()
+        }
         self._per_usd = contract.observed["price"].get("per_usd")
         self._chance = chance
 
     def new_id(self, model: str) -> str:
         """Draw the id of a new generation."""
-        return str(fill(self._answers["id"], _Drawn(self._chance, {"model": model})))
+        return fill(self._answers["id"], _Drawn(self._chance, {"model": model}))
 
     def new_video_url(self, values: Mapping[str, Any]) -> str:
         """Draw where the video of a new generation will be, on the documented host."""
         expires = int(values["created_at"] + self._answers.get("video_lifetime", 0))
-        return str(fill(self._answers["video_url"], _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"})))
+        return fill(self._answers["video_url"], _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"}))
 
     @property
     def video_content_type(self) -> str:
@@ -83,12 +73,11 @@ class Answers:
 
     def created(self, status_code: int, values: Mapping[str, Any]) -> Reply:
         """Answer a create that was accepted."""
-        return self._success(status_code, self._answers["create"], values)
+        return self._success(status_code, self._created, values)
 
     def polled(self, status_code: int, values: Mapping[str, Any]) -> Reply:
         """Answer a poll. For a status outside the contract only what every poll answers is said: id and status."""
-        shapes = self._answers["get"]
-        return self._success(status_code, shapes.get(values["status"], self._answers["create"]), values)
+        return self._success(status_code, self._polled.get(values["status"], self._created), values)
 
     def refused(
         self,
@@ -112,7 +101,7 @@ class Answers:
         drawn["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
         drawn["message"] = fill(entry["message"], drawn)
         drawn["issues"] = [_issue(violation) for violation in violations]
-        extra = {name: str(fill(value, drawn)) for name, value in self._refusals.get("headers", {}).items()}
+        extra = {name: fill(value, drawn) for name, value in self._refusals.get("headers", {}).items()}
         return Reply(
             entry["status_code"],
             Headers(
@@ -123,16 +112,16 @@ class Answers:
                     "x-fake-reason": _one_line(explanation),
                 }
             ),
-            _json(fill(_with(self._refusals["body"], entry.get("adds", {})), drawn)),
+            self._refused[reason].render(drawn),
         )
 
-    def _success(self, status_code: int, shape: Any, values: Mapping[str, Any]) -> Reply:
+    def _success(self, status_code: int, shape: JsonTemplate, values: Mapping[str, Any]) -> Reply:
         if self._per_usd:
             values = {**values, "usd": values["price"] / self._per_usd}
         headers = {"content-type": self._answers["content_type"]}
         for name, value in self._answers.get("headers", {}).items():
-            headers[name] = str(fill(value, values))
-        return Reply(status_code, Headers(headers), _json(fill(shape, values)))
+            headers[name] = fill(value, values)
+        return Reply(status_code, Headers(headers), shape.render(values))
 
 
 def _issue(violation: Violation) -> dict[str, Any]:
@@ -147,10 +136,6 @@ def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         inner = merged.get(name)
         merged[name] = _with(inner, member) if isinstance(inner, Mapping) and isinstance(member, Mapping) else member
     return merged
-
-
-def _json(body: Any) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _iso(now: float) -> str:

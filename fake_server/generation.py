@@ -26,6 +26,15 @@ class Generation:
     video_url: str
     image_url: str
 
+    @property
+    def video_path(self) -> str:
+        """The path of `video_url`, on which any fake on any host serves the video."""
+        return "/" + self.video_url.partition("?")[0].split("/", 3)[3]
+
+    def video_url_on(self, origin: str | None) -> str:
+        """Return where the video is for whoever reaches the fake at `origin` (None: on the documented host)."""
+        return self.video_url if origin is None else f"{origin}/{self.video_url.split('/', 3)[3]}"
+
     def status(self, now: float) -> str:
         """Return the status at `now`."""
         return self.timeline.status_at(now - self.created_at)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
-from fake_server.messages import Headers, Reply, Request
+from fake_server.messages import Reply, Request
 from kling_contract.validation import Violation
 
 __all__ = ["Exchange", "Journal"]
@@ -94,8 +94,7 @@ class Journal(Sequence[Exchange]):
 
 def without_secrets(request: Request) -> Request:
     """Return the request as the journal may keep it."""
-    kept = {name: value for name, value in request.headers.items() if name in _KEPT_HEADERS}
-    return Request(request.method, request.url, Headers(kept), request.body, request.read_timeout)
+    return Request(request.method, request.url, request.headers.only(_KEPT_HEADERS), request.body, request.read_timeout)
 
 
 def _weight(exchange: Exchange) -> int:

@@ -15,6 +15,7 @@ _NAME = re.compile(r"kling-(\d+)s\.mp4")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
+@functools.lru_cache(maxsize=64)
 def video(seconds: float) -> bytes:
     """Return an MP4 of so many seconds, or of the nearest length that there is."""
     films = _films()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -19,6 +19,12 @@ class Headers(Mapping[str, str]):
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         pairs = fields.items() if isinstance(fields, Mapping) else fields
         self._fields = {name.lower(): value for name, value in pairs}
+
+    def only(self, names: Collection[str]) -> Headers:
+        """Return those fields alone whose lower-case names are among `names`."""
+        kept = Headers()
+        kept._fields = {name: value for name, value in self._fields.items() if name in names}
+        return kept
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()]

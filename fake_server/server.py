@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import random
 import threading
@@ -11,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from fake_server import media
 from fake_server.answers import Answers
@@ -73,6 +74,9 @@ class FakeServer:
         self._lock = threading.RLock()
         self._host = urlsplit(self.contract.base_url).netloc
         self._judge = judge_for(self.contract)
+        self._timeline = self.scenario.timeline_under(self.contract)
+        # While a generation stays in a status its answer stays the same, and it is asked for often.
+        self._polled = functools.lru_cache(maxsize=1024)(self._poll)
         self._start()
 
     @property
@@ -129,6 +133,7 @@ class FakeServer:
         return f"<FakeServer {self.contract.revision}, {self.scenario.name}, {len(self._generations)} generations>"
 
     def _start(self) -> None:
+        self._polled.cache_clear()
         self._answers = Answers(self.contract, random.Random(self._seed))
 
     def _answer(self, request: Request, now: float) -> Exchange:
@@ -169,23 +174,21 @@ class FakeServer:
         if refuses(violations):
             return self._refuse(request, now, "invalid_body", violations, operation)
         generation = self._generate(payload, now)
-        values = self._values(generation, request, now)
+        values = self._values(generation, generation.status(now), self._origin(request))
         reply = self._answers.created(operation.success, values)
         return Exchange(now, without_secrets(request), reply, operation.id, tuple(violations), generation.id)
 
     def _get(self, request: Request, operation: Operation, now: float) -> Exchange:
-        query = request.query
-        violations = check_query(self.contract, operation, query, self.strictness)
+        query, violations = check_query(self.contract, operation, request.target.query, self.strictness)
         if refuses(violations):
             return self._refuse(request, now, "invalid_query", violations, operation)
-        asked = dict(query).get(operation.query["required"][0], "")
-        generation = self._generations.get(asked)
+        (parameter,) = operation.query["required"]
+        asked = query[parameter]
+        generation = self._generations.get(asked) if isinstance(asked, str) else None
         if generation is None:
-            unknown = Violation(
-                f"/{operation.query['required'][0]}", "unknown", "no generation has this id", part="query"
-            )
+            unknown = Violation(f"/{parameter}", "unknown", "no generation has this id", part="query")
             return self._refuse(request, now, "unknown_generation", [*violations, unknown], operation)
-        reply = self._answers.polled(operation.success, self._values(generation, request, now))
+        reply = self._polled(generation, generation.status(now), self._origin(request))
         return Exchange(now, without_secrets(request), reply, operation.id, tuple(violations), generation.id)
 
     def _generate(self, payload: Mapping[str, Any], now: float) -> Generation:
@@ -195,7 +198,7 @@ class FakeServer:
         generation = Generation(
             id=generation_id,
             created_at=now,
-            timeline=self.scenario.timeline_under(self.contract),
+            timeline=self._timeline,
             model=model,
             duration=duration,
             price=self.contract.price(duration),
@@ -203,31 +206,32 @@ class FakeServer:
             image_url=str(payload.get("image_url", ""))[:_IMAGE_KEPT],
         )
         self._generations[generation.id] = generation
-        self._videos[urlsplit(generation.video_url).path] = generation
+        self._videos[generation.video_path] = generation
         while len(self._generations) > self._generation_limit:
             _, oldest = self._generations.popitem(last=False)
-            del self._videos[urlsplit(oldest.video_url).path]
+            del self._videos[oldest.video_path]
         return generation
 
-    def _values(self, generation: Generation, request: Request, now: float) -> dict[str, Any]:
+    def _poll(self, generation: Generation, status: str, origin: str | None) -> Reply:
+        operation = self.contract.operations["getGeneration"]
+        return self._answers.polled(operation.success, self._values(generation, status, origin))
+
+    def _values(self, generation: Generation, status: str, origin: str | None) -> dict[str, Any]:
         return {
             "id": generation.id,
-            "status": generation.status(now),
+            "status": status,
             "model": generation.model,
             "image_url": generation.image_url,
-            "video_url": self._reachable(generation.video_url, request),
+            "video_url": generation.video_url_on(origin),
             "video_content_type": self._answers.video_content_type,
             "video_size": len(media.video(generation.duration)),
-            "price": _whole(generation.price),
+            "price": generation.price,
         }
 
-    def _reachable(self, video_url: str, request: Request) -> str:
-        """Return a video's URL for whoever sent the request: as documented in process, on the fake's own port otherwise."""
+    def _origin(self, request: Request) -> str | None:
+        """Return where whoever sent the request reaches this fake: None in process, where the documented hosts are caught."""
         target = request.target
-        if target.netloc == self._host:
-            return video_url
-        documented = urlsplit(video_url)
-        return urlunsplit((target.scheme, target.netloc, documented.path, documented.query, ""))
+        return None if target.netloc == self._host else f"{target.scheme}://{target.netloc}"
 
     def _serve_video(self, request: Request, generation: Generation, now: float) -> Exchange:
         if not self.contract.lifecycle.succeeded(generation.status(now)):
@@ -264,7 +268,3 @@ class FakeServer:
             headers=headers,
         )
         return Exchange(now, without_secrets(request), reply, operation.id if operation else None, tuple(violations))
-
-
-def _whole(number: float) -> int | float:
-    return int(number) if number == int(number) else number

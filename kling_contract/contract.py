@@ -161,9 +161,10 @@ class Contract:
         except (TypeError, ValueError):
             return float(default)
 
-    def price(self, seconds: float) -> float:
+    def price(self, seconds: float) -> int | float:
         """Return what a video of so many seconds costs, in the unit that `observed` names. Source: there, beside the price."""
-        return float(self.observed["price"]["per_second"] * seconds)
+        price: int | float = self.observed["price"]["per_second"] * seconds
+        return int(price) if price == int(price) else price
 
     def __repr__(self) -> str:
         return f"Contract({self.revision.id!r})"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -43,9 +44,7 @@ def check_request(
                 part="header",
             )
         )
-    violations += check_query(
-        contract, operation, parse_qsl(urlsplit(str(request.url)).query, keep_blank_values=True), strictness
-    )
+    violations += check_query(contract, operation, urlsplit(str(request.url)).query, strictness)[1]
     if operation.request is not None:
         sent = headers.get("content-type", "")
         if not same_media_type(sent, operation.media_type):
@@ -120,19 +119,29 @@ def operation_of(contract: Contract, method: str, url: str) -> tuple[Violation |
 
 
 def check_query(
-    contract: Contract, operation: Operation, query: Iterable[tuple[str, str]], strictness: Strictness = "lax"
-) -> list[Violation]:
-    """Return everything that is wrong with the query parameters of an operation, given as decoded pairs."""
-    values: dict[str, Any] = {}
-    for name, value in query:
-        before = values.get(name)
-        values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
-    return _query_judge(contract, operation.id).payload(values, strictness)
+    contract: Contract, operation: Operation, query: str, strictness: Strictness = "lax"
+) -> tuple[Mapping[str, Any], Sequence[Violation]]:
+    """Return the parameters of a raw query string, and everything that is wrong with them.
+
+    The value of a parameter is its text, decoded; a list of texts when it is given more than once.
+    """
+    return _checked_query(contract, operation.id, query, strictness)
 
 
 def same_media_type(sent: str, wanted: str | None) -> bool:
     """Is `sent`, a Content-Type with or without parameters, of the media type `wanted`? With None anything is."""
     return wanted is None or sent.partition(";")[0].strip().lower() == wanted
+
+
+@functools.lru_cache(maxsize=4096)  # a generation is asked for again and again, with the same query
+def _checked_query(
+    contract: Contract, operation: str, query: str, strictness: Strictness
+) -> tuple[Mapping[str, Any], Sequence[Violation]]:
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        before = values.get(name)
+        values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
+    return MappingProxyType(values), tuple(_query_judge(contract, operation).payload(values, strictness))
 
 
 @functools.lru_cache(maxsize=64)

@@ -79,6 +79,5 @@ def command(
             )
         else:
             click.echo(f"  scenario    {fake.scenario.name}; time stands still (rate 0)")
-        click.get_text_stream("stdout").flush()
 
     serve(fake, host=host, port=port, on_ready=ready)

@@ -57,7 +57,7 @@ def mount(fake: ContractHandler, router: respx.Router) -> None:
     """Add one route to a respx router: it leads the API's host and the media host into the fake."""
     import httpx
 
-    router.route(host__in=sorted(_hosts(fake.contract))).mock(side_effect=_responder(fake, httpx.Response))
+    router.route(host__in=tuple(sorted(_hosts(fake.contract)))).mock(side_effect=_responder(fake, httpx.Response))
 
 
 @contextlib.contextmanager
@@ -118,9 +118,7 @@ def _catch_httpx2(fake: ContractHandler, pass_others: bool) -> contextlib.Abstra
         # The definition of a Mocker is what registers it, once and for the whole process.
         class HTTPCore2Mocker(mocks.HTTPCoreMocker):  # type: ignore[misc, name-defined]
             name = _OUR_HTTPCORE2
-            targets: ClassVar = [
-                each.replace("httpcore", "httpcore2") for each in mocks.HTTPCoreMocker.targets
-            ]
+            targets: ClassVar = [each.replace("httpcore", "httpcore2") for each in mocks.HTTPCoreMocker.targets]
 
         mocker = HTTPCore2Mocker
     return _catch_with(mocker, fake, pass_others)

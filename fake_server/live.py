@@ -45,21 +45,26 @@ def live(fake: Handler, *, host: str = "127.0.0.1", port: int = 0, tls: bool = F
     """
     ready = threading.Event()
     server, listener, url = _prepare(fake, host, port, tls, ready.set)
+    with listener:
+        bound = listener.getsockname()[0]
+        if not ipaddress.ip_address(bound).is_loopback:
+            text = f"the fake listens on {bound}, for whoever reaches this machine; 127.0.0.1 keeps it to yourself"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
 
-    def run() -> None:
+        def run() -> None:
+            try:
+                server.run(sockets=[listener])
+            finally:
+                ready.set()
+
+        thread = threading.Thread(target=run, name=f"fake server {url}", daemon=True)
+        thread.start()
+        ready.wait()
         try:
-            server.run(sockets=[listener])
+            yield url
         finally:
-            ready.set()
-
-    thread = threading.Thread(target=run, name=f"fake server {url}", daemon=True)
-    thread.start()
-    ready.wait()
-    try:
-        yield url
-    finally:
-        server.stop()
-        thread.join()
+            server.stop()
+            thread.join()
 
 
 def serve(
@@ -142,12 +147,6 @@ def _prepare(
     config.ssl = context
     listener = _listen(host, port)
     bound, number = listener.getsockname()[:2]
-    if not ipaddress.ip_address(bound).is_loopback:
-        warnings.warn(
-            f"the fake listens on {bound}, for whoever reaches this machine; 127.0.0.1 keeps it to yourself",
-            RuntimeWarning,
-            stacklevel=4,
-        )
     name = _WILDCARDS.get(bound, host)
     url = BaseURL(f"{'https' if tls else 'http'}://{f'[{name}]' if ':' in name else name}:{number}")
     url.ca_pem = ca_pem

@@ -1,0 +1,232 @@
+"""In which ways can a payload break the contract? Every single violation that a schema can express, each in a minimal payload."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kling_contract.contract import Contract
+from kling_contract.formats import BROKEN
+from kling_contract.jsonplaces import pointer
+from kling_contract.schema_walk import ALTERNATIVES, TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
+
+__all__ = ["Mutation", "mutations", "mutations_of"]
+
+_Path = tuple[str | int, ...]
+_Broken = Iterator[tuple[_Path, str, str, Any]]
+"""Where, which rule, which variant of breaking it, and the whole value that is broken there."""
+
+_FAR = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A payload with exactly one violation, and the violation's name: the rule that is broken, and the JSON pointer where.
+
+    `id` is stable, and is what pytest calls a parameter. A missing member's pointer is where it should be.
+    """
+
+    id: str
+    pointer: str
+    rule: str
+    payload: Any
+    _path: _Path = field(repr=False)
+
+    @property
+    def __name__(self) -> str:
+        """What pytest names a parameter by."""
+        return self.id
+
+    def onto(self, payload: Any) -> Mutation:
+        """Return the same violation in another valid payload, which is left as it is."""
+        return replace(self, payload=_graft(payload, copy.deepcopy(self.payload), self._path))
+
+
+def mutations(*, contract: Contract | None = None, revision: str | None = None) -> tuple[Mutation, ...]:
+    """Return every single violation of the payload of a create, in the order of the schema.
+
+    The strict judgement of each is one error, with its pointer and its rule. Raise UnknownRevision, and DocumentError for
+    a schema that cannot be drawn from.
+    """
+    return mutations_of((contract or Contract.load(revision)).request_schema)
+
+
+def mutations_of(schema: Any) -> tuple[Mutation, ...]:
+    """Return every single violation of what a JSON Schema describes, as `mutations` does for a create."""
+    return tuple(
+        Mutation(f"{pointer(path)}:{rule}:{variant}", pointer(path), rule, payload, path)
+        for path, rule, variant, payload in _broken(plain(schema), None)
+    )
+
+
+def _broken(rules: Rules, name: str | None) -> _Broken:
+    """Yield what breaks the rules of a value, its members and its items; `name` is what it is called, None at the top."""
+    for keyword in ALTERNATIVES:
+        if keyword in rules:
+            yield from _of_no_alternative(rules, keyword)
+            return
+    yield from _of_another_type(rules, name)
+    for rule, variant, value in (
+        *_not_allowed(rules),
+        *_out_of_bounds(rules),
+        *_wrong_text(rules),
+        *_wrong_counts(rules),
+    ):
+        rest = {keyword: limit for keyword, limit in rules.items() if keyword != rule}
+        if fits(rest, value) and not fits(rules, value):
+            yield (), rule, variant, value
+    yield from _in_items(rules)
+    yield from _in_members(rules)
+
+
+def _of_another_type(rules: Rules, name: str | None) -> _Broken:
+    rule = next((keyword for keyword in ("type", "enum", "const") if keyword in rules), "")
+    allowed = kinds(rules) if rule == "type" else {_kind(option) for option in options(rules) or ()}
+    for kind in TYPES if rule else ():
+        if kind not in allowed and not (kind == "integer" and "number" in allowed):
+            yield (), rule, kind, _as(kind, rules, name)
+
+
+def _as(kind: str, rules: Rules, name: str | None) -> Any:
+    """Return what a valid value looks like once it is taken for another type, the way it happens to people."""
+    valid = smallest(rules)
+    match kind:
+        case "null":
+            return None
+        case "boolean":
+            return True
+        case "integer":
+            return 1
+        case "number":
+            return valid + 0.5 if _kind(valid) == "integer" else 1.5
+        case "string":
+            # At the top, text could be taken for the payload itself before it is decoded: then it must not be valid either.
+            return json.dumps(valid) if name else json.dumps(json.dumps(valid))
+        case "array":
+            return [valid]
+        case _:
+            item = smallest(rules.get("items", {})) if _kind(valid) == "array" else None
+            return item if isinstance(item, dict) else {name or "value": valid}
+
+
+def _not_allowed(rules: Rules) -> Iterator[tuple[str, str, Any]]:
+    listed = options(rules) or []
+    for rule in ("enum", "const"):
+        if rule not in rules:
+            continue
+        texts = [option for option in listed if isinstance(option, str)]
+        for text in texts[:1]:
+            yield rule, "empty", ""
+            yield rule, "cut", text[:-1]
+            yield rule, "padded", f"{text} "
+            yield rule, "other-case", text.swapcase()
+        numbers = [option for option in listed if _kind(option) in ("integer", "number")]
+        if numbers:
+            steps = [neighbour(each, _kind(each), way) for each in numbers for way in (-math.inf, math.inf)]
+            middle = (min(numbers) + max(numbers)) // 2
+            for number in dict.fromkeys([*steps, middle, 0, -numbers[0], max(numbers) + _FAR]):
+                yield rule, str(number), number
+        for flag in [not option for option in listed if isinstance(option, bool)]:
+            yield rule, json.dumps(flag), flag
+
+
+def _out_of_bounds(rules: Rules) -> Iterator[tuple[str, str, Any]]:
+    kind = "number" if "number" in kinds(rules) else "integer"
+    for rule, side, way in (("minimum", "below", -math.inf), ("maximum", "above", math.inf)):
+        if rule in rules:
+            yield rule, side, neighbour(rules[rule], kind, way)
+            yield rule, f"far-{side}", math.floor(rules[rule]) + int(math.copysign(_FAR, way))
+    for rule, side, way in (("exclusiveMinimum", "below", -1), ("exclusiveMaximum", "above", 1)):
+        if rule in rules:
+            limit = rules[rule]
+            yield rule, "at", limit if kind == "number" else math.floor(limit) if way < 0 else math.ceil(limit)
+            yield rule, f"far-{side}", math.floor(limit) + way * _FAR
+
+
+def _wrong_text(rules: Rules) -> Iterator[tuple[str, str, Any]]:
+    for variant, text in BROKEN.get(rules.get("format", ""), {}).items():
+        yield "format", variant, text
+    if least := rules.get("minLength"):
+        yield "minLength", "short", "a" * (least - 1)
+        yield from [("minLength", "empty", "")] if least > 1 else []
+    if (most := rules.get("maxLength")) is not None:
+        text = smallest(rules, "string")
+        yield "maxLength", "long", text.ljust(most + 1, "a")
+        yield "maxLength", "far-too-long", text.ljust(most * 10 + 10, "a")
+
+
+def _wrong_counts(rules: Rules) -> Iterator[tuple[str, str, Any]]:
+    counts: list[tuple[str, str, int]] = []
+    if least := rules.get("minItems"):
+        counts += [("minItems", "short", least - 1), *([("minItems", "empty", 0)] if least > 1 else [])]
+    if (most := rules.get("maxItems")) is not None:
+        counts += [("maxItems", "long", most + 1), ("maxItems", "far-too-long", most * 10 + 10)]
+    for rule, variant, count in counts:
+        yield rule, variant, [smallest(rules.get("items", {})) for _ in range(count)]
+
+
+def _in_items(rules: Rules) -> _Broken:
+    if "items" in rules and "array" in kinds(rules):
+        others = smallest(rules, "array")[1:]
+        for path, rule, variant, item in _broken(rules["items"], "item"):
+            yield (0, *path), rule, variant, [item, *copy.deepcopy(others)]
+
+
+def _in_members(rules: Rules) -> _Broken:
+    if "object" not in kinds(rules):
+        return
+    members, required = rules.get("properties", {}), rules.get("required", ())
+    for name in dict.fromkeys([*members, *required]):
+        if name in required:
+            valid = smallest(rules, "object")
+            del valid[name]
+            yield (name,), "required", "missing", valid
+        for path, rule, variant, member in _broken(members.get(name, {}), name):
+            yield (name, *path), rule, variant, {**smallest(rules, "object"), name: member}
+
+
+def _of_no_alternative(rules: Rules, keyword: str) -> _Broken:
+    seen = set()
+    for i, alternative in enumerate(rules[keyword]):
+        tries = [
+            (f"{pointer(path)}:{rule}:{variant}", value) for path, rule, variant, value in _broken(alternative, None)
+        ]
+        for variant, value in [*tries, (":smallest", smallest(alternative))]:
+            text = json.dumps(value, sort_keys=True)
+            if text not in seen and not fits(rules, value):
+                seen.add(text)
+                yield (), keyword, f"{i}{variant}", value
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case _:
+            return "object"
+
+
+def _graft(base: Any, broken: Any, path: _Path) -> Any:
+    """Return `base` with what `broken` has at the path; where the path is not in `base`, it is taken from `broken` too."""
+    if not path or type(base) is not type(broken):
+        return broken
+    part, *rest = path
+    if isinstance(part, int):
+        return [*base[:part], _graft(base[part], broken[part], tuple(rest)), *base[part + 1 :]] if base else broken
+    if part not in broken:
+        return {name: value for name, value in base.items() if name != part}
+    return {**base, part: _graft(base[part], broken[part], tuple(rest)) if part in base else broken[part]}

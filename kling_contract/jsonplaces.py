@@ -1,4 +1,4 @@
-"""Where in a JSON text does each value stand? Looks into what was asked for, leaps over the rest: linear time."""
+"""Where in a JSON text does each value stand? Leaps over what was not asked for, in linear time."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ _SCALAR = re.compile(rf"{STRING}|[^ \t\n\r,\]}}]++", re.DOTALL)
 _TO_BRACKET = re.compile(rf'[^"\[\]{{}}]*+(?:{STRING}[^"\[\]{{}}]*+)*+', re.DOTALL)
 
 
-def locate(
-    data: bytes | str, pointers: Collection[str], *, names: Collection[str] = ()
-) -> dict[str, tuple[int, int]]:
+def locate(data: bytes | str, pointers: Collection[str], *, names: Collection[str] = ()) -> dict[str, tuple[int, int]]:
     """Return line and column, from 1 and in characters, where the value at each JSON pointer begins.
 
     A pointer that is also in `names` gets the place of the member's name instead. A pointer to nothing gets
@@ -70,7 +68,7 @@ def _places(text: str, offsets: Iterable[int]) -> dict[int, tuple[int, int]]:
 
 
 def _visit(text: str, paths: Iterable[tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Yield the path of each value on one of the paths, the offset at which it begins, and that of its name."""
+    """Yield the path of each value on one of the paths, the offset where it begins, and that of its name."""
     wanted: dict[str, Any] = {}
     missing = 0
     for path in paths:

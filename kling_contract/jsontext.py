@@ -1,8 +1,8 @@
 """Is this text JSON, to the letter? Says what it holds, or what is wrong with it and where.
 
 Stricter than `json.loads`, which takes NaN, 1e999, repeated names and halves of surrogate pairs, and falls
-over deep nesting and long integers. All of it takes linear time; what costs more than a scan is done only once
-something is wrong.
+over deep nesting and long integers. All of it takes linear time; what costs more than a scan is done only
+once something is wrong.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ _BLANK = " \t\n\r"
 
 # A string without an end reaches to the end: begun again at each quote in it, it would take quadratic time.
 _QUOTED = rf'(?:{STRING}|".*+)'
-_BRACKETS = re.compile(rf"{_QUOTED}|([\[{{])|([\]}}])", re.DOTALL)
-_NAMES = re.compile(rf"({STRING}){SPACES}:|{_QUOTED}|([\[{{])|([\]}}])", re.DOTALL)
+_BRACKET = r"(?P<opens>[\[{])|(?P<closes>[\]}])"
+_BRACKETS = re.compile(rf"{_QUOTED}|{_BRACKET}", re.DOTALL)
+_NAMES = re.compile(rf"(?P<name>{STRING}){SPACES}:|{_QUOTED}|{_BRACKET}", re.DOTALL)
 _LONG = rf"(?<![\d.eE+-])-?\d[\d.eE+-]{{{_LONGEST_NUMBER},}}+"
-_PAIRED = re.compile(
-    r"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]..\\u[dD][c-fC-F]..)[^\\]*+)*+", re.DOTALL
-)
+_PAIRED = re.compile(r"[^\\]*+(?:\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]..\\u[dD][c-fC-F]..)[^\\]*+)*+", re.DOTALL)
+_STEPS = {"opens": 1, "closes": -1, None: 0}
+_STRINGS = re.compile(_QUOTED, re.DOTALL)
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class BadJson(ValueError):  # noqa: N818
@@ -128,9 +131,7 @@ def _constant(literal: str) -> NoReturn:
     raise _Refused(lambda text: (_first(text, re.escape(literal)), f"{literal} is not a number of JSON"))
 
 
-_DECODER = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant
-)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)
 
 
 def _long(literal: str) -> _Refused:
@@ -146,13 +147,12 @@ def _first(text: str, pattern: str) -> int:
 def _repeated(text: str) -> tuple[int, str]:
     inside: list[set[str]] = []
     for token in _NAMES.finditer(text):
-        written, opens, closes = token.groups()
-        if opens:
+        if token.lastgroup == "opens":
             inside.append(set())
-        elif closes:
+        elif token.lastgroup == "closes":
             inside.pop()
-        elif written:
-            name = json.loads(written)
+        elif token.lastgroup == "name":
+            name = json.loads(token["name"])
             if name in inside[-1]:
                 return token.start(), f"the name {_quoted(name)} stands twice in the same object"
             inside[-1].add(name)
@@ -169,15 +169,18 @@ def _many(text: str, bracket: str, limit: int) -> bool:
 
 
 def _check_depth(text: str, max_depth: int) -> None:
+    brackets = _STRINGS.sub("", text).encode().translate(_ALIKE, _OTHERS)
+    for _ in range(max_depth):  # each round takes away what is innermost
+        whole, brackets = brackets, brackets.replace(b"[]", b"")
+        if len(brackets) == len(whole):  # nothing, or the text is broken: how far into it can a reader get?
+            break
+    if brackets.count(b"[") <= (0 if b"[]" in brackets else max_depth):
+        return
     depth = 0
     for token in _BRACKETS.finditer(text):
-        opens, closes = token.groups()
-        if opens:
-            depth += 1
-            if depth > max_depth:
-                _fail(text, token.start(), f"more than {max_depth} arrays and objects are inside each other")
-        elif closes:
-            depth -= 1
+        depth += _STEPS[token.lastgroup]
+        if depth > max_depth:
+            _fail(text, token.start(), f"more than {max_depth} arrays and objects are inside each other")
 
 
 def _explain(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
@@ -220,10 +223,9 @@ def _explain(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
 def _unfinished(text: str) -> str:
     open_at: list[int] = []
     for token in _BRACKETS.finditer(text):
-        opens, closes = token.groups()
-        if opens:
+        if token.lastgroup == "opens":
             open_at.append(token.start())
-        elif closes:
+        elif token.lastgroup == "closes":
             open_at.pop()
     if not open_at:
         return "the text ends in the middle of a value"

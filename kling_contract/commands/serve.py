@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import click
 
 from kling_contract.commands import options
@@ -45,7 +47,6 @@ def command(
     Point a program at it by changing its base URL from the API's to the one printed here. Nothing is billed, nothing
     leaves this machine, and image links are never fetched.
     """
-    import ipaddress
     from pathlib import Path
 
     from fake_server.live import serve
@@ -60,13 +61,6 @@ def command(
         api_key=api_key,
         seed=seed,
     )
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local:
-        click.echo(f"kling-contract: warning: {host} can be reached from other machines", err=True)
-
     def ready(url: str) -> None:
         ends = fake.scenario.timeline_under(fake.contract).final
         click.echo(f"fake Kling server ready on {url}  (Ctrl-C ends it)")
@@ -79,5 +73,14 @@ def command(
             )
         else:
             click.echo(f"  scenario    {fake.scenario.name}; time stands still (rate 0)")
+        if not _loopback(host):
+            click.echo(f"kling-contract: warning: {host} can be reached from other machines", err=True)
 
     serve(fake, host=host, port=port, on_ready=ready)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

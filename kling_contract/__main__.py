@@ -1,0 +1,5 @@
+"""`python -m kling_contract` is `kling-contract`."""
+
+from kling_contract.cli import main
+
+main()

@@ -1,0 +1,218 @@
+"""Claims about the command line: what it prints, where, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kling_contract import Contract, cli
+from kling_contract.client import Client
+from kling_contract.documents import FIXTURES
+
+CONTRACT = Contract.load()
+PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
+EXAMPLE = {
+    "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
+    "image_url": "https://x.org/a.png",
+    "prompt": "A cat.",
+}
+
+
+@dataclass
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path, stdin: bytes = b"") -> Done:
+        monkeypatch.setattr(sys, "argv", ["kling-contract", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        shown = capfd.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, shown.out, shown.err)
+
+    return run
+
+
+def wrote(path: Path, content: Any) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    return path
+
+
+@pytest.mark.parametrize("command", [None, *cli._COMMANDS])
+def test_every_command_has_help(run: Run, command: str | None) -> None:
+    """Every command says what it does, and the list of them names each."""
+    done = run(*([command] if command else []), "--help")
+    assert (done.code, done.err) == (0, "")
+    assert "Usage: kling-contract" in done.out
+    if command is None:
+        assert all(name in done.out for name in cli._COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["generate"],
+        ["generate", "--bogus"],
+        ["generate", "missing.json"],
+        ["generate", "--prompt", "x", "--image", "missing.png"],
+        ["generate", "--prompt", "x", "--image", __file__],
+        ["generate", "--prompt", "x", "--field", "nonsense"],
+        ["generate", "--prompt", "x", "--scenario", "nonsense"],
+        ["generate", "--prompt", "x", "--scenario", "missing.json"],
+        ["generate", "--prompt", "x", "--revision", "1999-01-01"],
+        ["generate", "--live", "--prompt", "x"],
+        ["schema", "nonsense"],
+        ["schema", "--revision", "1999-01-01"],
+        ["schema", "generation", "--bundled"],
+        ["serve", "--scenario", "nonsense"],
+        ["serve", "--host", "256.0.0.1"],
+        ["serve", "--port", "70000"],
+        ["validate"],
+        ["validate", "missing.json"],
+        ["validate", "."],
+    ],
+)
+def test_wrong_use_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """Wrong use and unreadable input end with 2 and one line that says what was wrong; nothing else is printed."""
+    monkeypatch.delenv("AIMLAPI_KEY", raising=False)
+    done = run(*arguments)
+    assert done.code == 2
+    assert done.err.startswith(("kling-contract: ", "missing.json: ", ".: "))
+    assert done.err.count("\n") == 1
+
+
+def test_a_video_comes_back(run: Run, tmp_path: Path) -> None:
+    """A photograph and a prompt give a playable video of the length asked for, and its price, without network or key."""
+    done = run(
+        "generate", "--image", PHOTOGRAPH, "--prompt", "The cat blinks.", "--duration", "10", "--output", "clip.mp4"
+    )
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "clip.mp4").read_bytes() == (FIXTURES / "media" / "kling-10s.mp4").read_bytes()
+    assert f"{CONTRACT.price(10):,}" in done.out
+
+
+def test_a_payload_comes_from_a_file_or_standard_input(run: Run, tmp_path: Path) -> None:
+    """A payload is read from a file or from -, without its $schema; options go over its fields."""
+    payload = wrote(tmp_path / "payload.json", {"$schema": "x", **EXAMPLE, "duration": 5})
+    for arguments, stdin in ([payload], b""), (["-"], payload.read_bytes()):
+        done = run(
+            "generate",
+            *arguments,
+            "--duration",
+            "10",
+            "--field",
+            "cfg_scale=0.5",
+            "--field",
+            "negative_prompt=dogs",
+            stdin=stdin,
+        )
+        assert (done.code, done.err) == (0, "")
+        assert f"{CONTRACT.price(10):,}" in done.out
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"null", b"\xff"])
+def test_a_payload_that_is_none_is_refused(run: Run, tmp_path: Path, content: bytes) -> None:
+    """A payload file that is no JSON object ends with 2, and its name is in the line."""
+    done = run("generate", wrote(tmp_path / "payload.json", content))
+    assert done.code == 2
+    assert "payload.json" in done.err
+
+
+def test_what_breaks_the_contract_is_not_sent(run: Run) -> None:
+    """A payload that the contract refuses ends with 1 and its violations, before anything is sent."""
+    done = run("generate", "--image", PHOTOGRAPH, "--prompt", "x", "--duration", "7")
+    assert done.code == 1
+    assert "nothing was sent" in done.err
+    assert "/duration" in done.err
+
+
+def test_a_failed_generation_says_why(run: Run) -> None:
+    """A generation that fails ends with 1 and the reason that the service gave."""
+    done = run("generate", "--image", PHOTOGRAPH, "--prompt", "x", "--scenario", "fails")
+    assert done.code == 1
+    (detail,) = CONTRACT.observed["answers"]["get"]["error"]["error"]["detail"]
+    assert detail["msg"] in done.err
+
+
+def test_live_sends_to_the_real_address_with_the_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --live the calls go to the documented host with the key of the environment, which is never printed."""
+    from fake_server import FakeServer
+
+    fake = FakeServer(api_key="s3cret")
+    made: list[str] = []
+
+    def client(key: str, **options: Any) -> Client:
+        made.append(key)
+        return Client(key, http=httpx.Client(transport=fake.transport()), clock=fake.clock, **options)
+
+    monkeypatch.setenv("AIMLAPI_KEY", "s3cret")
+    monkeypatch.setattr("kling_contract.commands.generate.Client", client)
+    done = run("generate", "--live", "--image", PHOTOGRAPH, "--prompt", "x")
+    assert done.code == 0
+    assert made == ["s3cret"]
+    assert fake.journal[0].request.url.startswith(CONTRACT.base_url)
+    assert next(iter(fake.generations.values())).video_url in done.out
+    assert "s3cret" not in done.out + done.err
+
+
+def test_documents_are_printed(run: Run) -> None:
+    """A document is printed as it is in the contract; bundled, the OpenAPI document refers to nothing but itself."""
+    for name in ("openapi", "create-request", "generation.schema.json", "error", "observed"):
+        done = run("schema", name)
+        assert json.loads(done.out) == CONTRACT.document(name)
+    bundled = run("schema", "--bundled")
+    assert json.loads(bundled.out) == CONTRACT.bundled()
+    assert '.schema.json"' not in bundled.out
+
+
+def test_the_demo_shows_the_whole_way(run: Run, tmp_path: Path) -> None:
+    """The demo prints each status with its time, the bill, the saved video, and three mistakes."""
+    done = run("demo")
+    assert (done.code, done.err) == (0, "")
+    for step in CONTRACT.timeline.steps:
+        assert step.status in done.out
+    assert f"{CONTRACT.price(5):,}" in done.out
+    assert (tmp_path / "kling-demo.mp4").read_bytes() == (FIXTURES / "media" / "kling-5s.mp4").read_bytes()
+    assert all(pointer in done.out for pointer in ("/image_url", "/duration", "/cfg_scale"))
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGINT, signal.SIGTERM])
+def test_serve_listens_and_ends_when_told(signal_: signal.Signals) -> None:
+    """serve says where it listens, answers there, and ends quietly at once on Ctrl-C, even with a connection open."""
+    command = [sys.executable, "-m", "kling_contract", "serve", "--port", "0", "--rate", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[5]
+        with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
+            created = client.post(CONTRACT.operations["createGeneration"].path, json=EXAMPLE)
+            assert created.status_code == CONTRACT.operations["createGeneration"].success
+            server.send_signal(signal_)
+            assert server.wait(timeout=20) == 0
+        assert server.stderr is not None
+        assert server.stderr.read() == ""

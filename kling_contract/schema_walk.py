@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jsonschema_rs
@@ -32,12 +32,12 @@ _ANNOTATIONS = {
 }
 
 
-def plain(schema: Any) -> Rules:
-    """Return a schema with nothing but rules in it: references are followed, annotations left out, `true` is `{}`.
+def plain(schema: Any, *, keep: Collection[str] = ()) -> Rules:
+    """Return a schema with nothing but rules in it: references are followed, `true` is `{}`, annotations left out but `keep`.
 
     Raise DocumentError, with the place, for what cannot be drawn from: to skip a rule would be to draw wrongly.
     """
-    return _plain(schema, schema, "#", ())
+    return _Reader(schema, frozenset(keep)).read(schema, "#", ())
 
 
 def kinds(rules: Rules) -> tuple[str, ...]:
@@ -111,51 +111,63 @@ def smallest(rules: Rules, kind: str | None = None) -> Any:
             return None
 
 
-def _plain(node: Any, root: Any, place: str, trail: tuple[str, ...]) -> Rules:
-    if node is True:
-        return {}
-    if not isinstance(node, Mapping):
-        raise DocumentError(f"{place}: a schema is an object or true, and this is {node!r}")
-    rules: Rules = {}
-    for keyword, value in node.items():
-        here = f"{place}/{keyword}"
-        if keyword in _ANNOTATIONS or keyword.startswith("x-"):
-            continue
-        if keyword == "$ref":
-            referred = _follow(value, root, here, trail)
-            if clash := sorted(set(referred) & set(node)):
-                raise DocumentError(f"{place}: {clash[0]} stands both here and in {value}: keep one of them")
-            rules.update(referred)
-        elif keyword not in _RULES:
+class _Reader:
+    def __init__(self, root: Any, keep: frozenset[str]) -> None:
+        self._root = root
+        self._keep = keep
+
+    def read(self, node: Any, place: str, trail: tuple[str, ...]) -> Rules:
+        if node is True:
+            return {}
+        if not isinstance(node, Mapping):
+            raise DocumentError(f"{place}: a schema is an object or true, and this is {node!r}")
+        rules: Rules = {}
+        for keyword, value in node.items():
+            here = f"{place}/{keyword}"
+            if keyword in self._keep:
+                rules[keyword] = value
+            elif keyword in _ANNOTATIONS or keyword.startswith("x-"):
+                continue
+            elif keyword == "$ref":
+                referred = self._follow(value, here, trail)
+                if clash := sorted(set(referred) & set(node) & _RULES):
+                    raise DocumentError(f"{place}: {clash[0]} stands both here and in {value}: keep one of them")
+                rules = {**referred, **rules}
+            elif keyword not in _RULES:
+                raise DocumentError(
+                    f"{here}: nothing can be drawn from this keyword, only from {', '.join(sorted(_RULES))}"
+                )
+            elif keyword == "properties":
+                rules[keyword] = {name: self.read(each, f"{here}/{name}", trail) for name, each in value.items()}
+            elif keyword == "items":
+                rules[keyword] = self.read(value, here, trail)
+            elif keyword in ALTERNATIVES:
+                rules[keyword] = [self.read(each, f"{here}/{i}", trail) for i, each in enumerate(value)]
+            elif keyword == "format" and value not in SMALLEST:
+                raise DocumentError(f"{here}: the format {value!r} cannot be drawn, only {', '.join(SMALLEST)}")
+            else:
+                rules[keyword] = value
+        self._check(rules, place)
+        return rules
+
+    def _check(self, rules: Rules, place: str) -> None:
+        if options(rules) == []:
+            raise DocumentError(f"{place}: no listed value keeps the other rules, so nothing can be drawn")
+        alternatives = _RULES.intersection(rules).intersection(ALTERNATIVES)
+        if alternatives and len(_RULES.intersection(rules)) > 1:
             raise DocumentError(
-                f"{here}: nothing can be drawn from this keyword; known are {', '.join(sorted(_RULES))}"
+                f"{place}: {min(alternatives)} has other rules beside it: move them into each alternative"
             )
-        elif keyword == "properties":
-            rules[keyword] = {name: _plain(each, root, f"{here}/{name}", trail) for name, each in value.items()}
-        elif keyword == "items":
-            rules[keyword] = _plain(value, root, here, trail)
-        elif keyword in ALTERNATIVES:
-            rules[keyword] = [_plain(each, root, f"{here}/{i}", trail) for i, each in enumerate(value)]
-        elif keyword == "format" and value not in SMALLEST:
-            raise DocumentError(f"{here}: the format {value!r} cannot be drawn; known are {', '.join(SMALLEST)}")
-        else:
-            rules[keyword] = value
-    if options(rules) == []:
-        raise DocumentError(f"{place}: no listed value keeps the other rules, so nothing can be drawn")
-    if len(rules) > 1 and (beside := [keyword for keyword in ALTERNATIVES if keyword in rules]):
-        raise DocumentError(f"{place}: {beside[0]} has other rules beside it: move them into each alternative")
-    return rules
 
-
-def _follow(ref: str, root: Any, place: str, trail: tuple[str, ...]) -> Rules:
-    if not ref.startswith("#"):
-        raise DocumentError(f"{place}: {ref} is outside the document; only references within it are followed")
-    if ref in trail:
-        raise DocumentError(f"{place}: {ref} refers to itself; such a schema has no end")
-    target = root
-    for part in ref[1:].split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if not isinstance(target, Mapping) or name not in target:
-            raise DocumentError(f"{place}: there is nothing at {ref}")
-        target = target[name]
-    return _plain(target, root, ref, (*trail, ref))
+    def _follow(self, ref: str, place: str, trail: tuple[str, ...]) -> Rules:
+        if not ref.startswith("#"):
+            raise DocumentError(f"{place}: {ref} is outside the document; only references within it are followed")
+        if ref in trail:
+            raise DocumentError(f"{place}: {ref} refers to itself; such a schema has no end")
+        target = self._root
+        for part in ref[1:].split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(target, Mapping) or name not in target:
+                raise DocumentError(f"{place}: there is nothing at {ref}")
+            target = target[name]
+        return self.read(target, ref, (*trail, ref))

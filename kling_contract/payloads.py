@@ -1,0 +1,164 @@
+"""What would a person send? Valid payloads that look like somebody's, by Faker, for demonstrations, logs and screenshots."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from faker.generator import Generator
+from faker.providers import BaseProvider
+
+from kling_contract.contract import Contract
+from kling_contract.schema_walk import Rules, bounds, fits, kinds, options, plain
+
+__all__ = ["Scenes", "example"]
+
+
+class Scenes(BaseProvider):
+    """A Faker provider of what one writes to a video model. Every word of it is this project's own."""
+
+    def subject(self) -> str:
+        """Return who or what is in the picture, such as "an old fisherman"."""
+        return str(self.random_element(tuple(_SUBJECTS)))
+
+    def scene(self, subject: str | None = None) -> str:
+        """Return what should happen, in one line or two; about `subject` (one of those that `subject()` returns)."""
+        who = subject or self.subject()
+        action = self.random_element(_SUBJECTS[who])
+        light, camera = self.random_element(_LIGHTS), self.random_element(_CAMERAS)
+        style = self.random_element(_STYLES)
+        sentences = self.random_element(
+            (
+                (f"{who} {action}",),
+                (f"{who} {action}, {light}.", f"{camera}."),
+                (f"{camera}: {who} {action}, {light}.",),
+                (f"{who} {action}.", f"{light}, {camera}, {style}"),
+            )
+        )
+        return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+    def blemishes(self) -> str:
+        """Return what should not be seen, such as "blur, extra fingers"."""
+        return ", ".join(self.random_sample(_BLEMISHES, length=self.random_int(2, 5)))
+
+    def picture(self, subject: str | None = None) -> str:
+        """Return a link to a picture of the subject, on a domain that is reserved for examples and so leads nowhere."""
+        name = _dashed(subject or self.subject())
+        host, folder = self.random_element(_HOSTS), self.random_element(_FOLDERS)
+        return f"https://{host}/{folder}/{name}-{self.random_int(1, 999):03}.{self.random_element(_ENDINGS)}"
+
+
+def example(seed: int = 0, *, contract: Contract | None = None, revision: str | None = None) -> dict[str, Any]:
+    """Return a valid payload of a create: for one seed and one version always the same, on every machine.
+
+    Only declared members that are not deprecated. What a text is for is read from its description in the schema.
+    """
+    known = contract or Contract.load(revision)
+    generator = Generator()
+    generator.seed_instance(seed)
+    fake = Scenes(generator)
+    rules = plain(known.request_schema, keep=("description", "examples", "deprecated"))
+    payload: dict[str, Any] = _value(rules, fake, fake.subject())
+    return payload
+
+
+def _value(rules: Rules, fake: Scenes, subject: str) -> Any:
+    listed = options(rules) or [each for each in rules.get("examples", ()) if fits(rules, each)]
+    if listed:
+        return fake.random_element(tuple(listed))
+    match kinds(rules)[0]:
+        case "object":
+            members: dict[str, Rules] = rules.get("properties", {})
+            required = rules.get("required", ())
+            return {
+                name: _value(member, fake, subject)
+                for name, member in members.items()
+                if name in required or (not member.get("deprecated") and _is_sent(member, fake))
+            }
+        case "array":
+            least, most = rules.get("minItems", 1), rules.get("maxItems", 6)
+            count = fake.random_int(least, min(most, least + 3))
+            return [_value(rules.get("items", {}), fake, subject) for _ in range(count)]
+        case "integer" | "number" as kind:
+            low, high = bounds(rules, kind)
+            low, high = 0 if low is None else low, 1000 if high is None else high
+            if kind == "integer":
+                return fake.random_int(low, high)
+            return round(low + (high - low) * fake.random_int(0, 20) / 20, 2)
+        case "string":
+            return _text(rules, fake, subject)
+        case "boolean":
+            return fake.random_element((False, True))
+        case _:
+            return None
+
+
+def _text(rules: Rules, fake: Scenes, subject: str) -> str:
+    match _purpose(rules):
+        case "picture":
+            return fake.picture(subject)
+        case "name":
+            return f"{_dashed(subject)}-{fake.random_int(1, 9999):04}"
+        case "blemishes":
+            return fake.blemishes()
+        case _:
+            return fake.scene(subject)
+
+
+def _is_sent(member: Rules, fake: Scenes) -> bool:
+    """Decide on a member that may be left out: hardly anybody leaves out what should happen in the video."""
+    says_what = kinds(member)[0] == "string" and _purpose(member) == "scene" and not options(member)
+    return says_what or fake.random_int(1, 3) == 1
+
+
+def _purpose(rules: Rules) -> str:
+    described = rules.get("description", "").lower()
+    if rules.get("format") == "uri" or re.search(r"\b(image|images|frame|link)\b", described):
+        return "picture"
+    if re.search(r"\b(name|id)\b", described):
+        return "name"
+    return "blemishes" if re.search(r"\bnot\b", described) else "scene"
+
+
+def _dashed(words: str) -> str:
+    return re.sub(r"\W+", "-", words)
+
+
+_SUBJECTS = {
+    "an old fisherman": ("mends a net and looks up", "pulls a rope hand over hand", "pours tea from a dented flask"),
+    "a red fox": ("trots along a stone wall", "shakes the snow off its coat", "listens, then leaps into the grass"),
+    "a paper boat": (
+        "drifts down a gutter in the rain",
+        "turns slowly in an eddy",
+        "tips over the edge of a small fall",
+    ),
+    "a street musician": ("tunes a battered cello", "plays faster as people gather", "bows and picks up her hat"),
+    "a sleeping cat": ("stretches and yawns", "twitches its ears at a fly", "slides off the windowsill"),
+    "a lighthouse": ("sweeps its beam across the fog", "stands while waves climb its foot", "flickers and goes dark"),
+    "a baker": ("lifts loaves from the oven", "throws flour into the light", "scores the dough with a razor"),
+    "two children": ("race kites along the beach", "jump from puddle to puddle", "whisper behind a curtain"),
+    "a steam train": ("crosses a viaduct", "waits under the station roof, breathing", "runs out of a tunnel"),
+    "a hot-air balloon": ("rises out of the mist", "brushes the treetops", "fills slowly on the meadow"),
+    "a potted fern": ("unrolls a new leaf", "sways as somebody walks past", "drips after watering"),
+    "a night market": ("fills with steam and voices", "packs up as the rain begins", "lights its lanterns one by one"),
+    "an astronaut": ("waters a tomato plant", "drifts past the window", "writes in a small notebook"),
+    "a watchmaker": ("sets a wheel with tweezers", "holds a watch to his ear", "blows dust off the bench"),
+    "a herd of goats": ("pours down the mountain road", "stares at a parked bicycle", "crosses a rope bridge"),
+    "a glass of lemonade": ("beads with cold", "fills to the brim", "trembles as a lorry passes"),
+}
+_LIGHTS = (
+    "early morning light", "golden hour", "an overcast sky", "neon reflections on wet asphalt", "candlelight",
+    "hard noon sun", "moonlight through clouds", "light from a single window", "the blue hour", "stage fog, lit from behind",
+)  # fmt: skip
+_CAMERAS = (
+    "slow push-in", "handheld, close", "wide shot, the camera does not move", "a long pan to the left", "seen from above",
+    "low angle, tilting up", "the camera circles once", "macro shot, shallow focus", "tracking shot from the side",
+)  # fmt: skip
+_STYLES = ("35 mm film look", "soft colours", "documentary style", "slight grain", "natural motion", "high contrast")
+_BLEMISHES = (
+    "blur", "extra fingers", "watermark", "text on the image", "flicker", "warped faces", "jerky camera", "low resolution",
+    "doubled limbs", "washed-out colours", "cuts", "people in the background",
+)  # fmt: skip
+_HOSTS = ("images.example.com", "cdn.example.net", "photos.example.org", "example.com", "studio.example")
+_FOLDERS = ("uploads", "2025/07", "stills", "drafts/final", "img")
+_ENDINGS = ("png", "jpg", "jpeg", "webp")

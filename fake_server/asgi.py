@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -19,12 +19,13 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
-Application = Callable[[Any, Receive, Send], Awaitable[None]]
+Application = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
 
 # Seconds that a refused body may go on arriving: to close while it does would lose the reply on its way.
 _LINGER = 2.0
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_AS_IT_IS = "/%:@!$&'()*+,;=~?[]\"<>\\^`{|}"  # what a request target may hold, but for "#"
+_IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
+_IN_QUERY = f"{_IN_PATH}?"
 
 
 def app(fake: Handler) -> Application:
@@ -105,10 +106,10 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 def _url(scope: Scope, host: str) -> str:
     raw = scope.get("raw_path")
-    path = quote(raw if raw is not None else scope["path"].encode(), safe=_AS_IT_IS)
+    path = quote(raw if raw is not None else scope["path"].encode(), safe=_IN_PATH)
     if not path.startswith("/"):  # the absolute form that proxies are sent, or "*"
         path = "/" + (path.split("/", 3)[3:] or [""])[0] if "://" in path else f"/{path}"
-    query = quote(scope.get("query_string", b""), safe=_AS_IT_IS)
+    query = quote(scope.get("query_string", b""), safe=_IN_QUERY)
     server = scope.get("server")
     origin = _origin(scope.get("scheme", "http"), host, tuple(server) if server else None)
     return f"{origin}{path}?{query}" if query else f"{origin}{path}"
@@ -123,5 +124,6 @@ def _origin(scheme: str, host: str, server: tuple[str, int | None] | None) -> st
             if urlsplit(origin).port != 0:
                 return origin
     name, port = server or ("localhost", None)
-    name = f"[{name}]" if ":" in name else name
-    return f"{scheme}://{name}:{port}" if port else f"{scheme}://{name}"
+    if port is None:  # nobody knows, or it is the path of a socket
+        return f"{scheme}://localhost"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

@@ -157,6 +157,8 @@ def _listen(host: str, port: int) -> socket.socket:
     """Return a listening socket: whoever connects from now on will be served."""
     with contextlib.ExitStack() as on_failure:
         try:
+            if not 0 <= port <= 65_535:
+                raise OverflowError("a port is a number from 0 to 65535")
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
             # asyncio sends without delay where the protocol is named; else small replies wait 40 ms for an ACK
             listener = on_failure.enter_context(socket.socket(family, kind, protocol))

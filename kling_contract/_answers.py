@@ -32,9 +32,7 @@ def read_generation(response: Any, key: Key) -> Generation:
     except (ValueError, RecursionError) as unreadable:
         reason = str(unreadable) if isinstance(unreadable, ValueError) else "it is nested too deeply"
         raise AnswerError(
-            key.hidden_in(
-                f"the answer of status {response.status_code} cannot be read as a generation: {reason}"
-            ),
+            key.hidden_in(f"the answer of status {response.status_code} cannot be read as a generation: {reason}"),
             status=response.status_code,
             body=key.hidden_in(_text(response)),
         ) from None
@@ -59,9 +57,7 @@ def read_failure(response: Any, key: Key, now: float) -> ApiError | AnswerError:
         envelope = None
     message = _message(envelope)
     request_id = _request_id(envelope) or key.hidden_in(response.headers.get("x-request-id", "")) or None
-    told = (
-        f"{_named(status)}: {message}" if message else f"{_named(status)}, without a message that can be read"
-    )
+    told = f"{_named(status)}: {message}" if message else f"{_named(status)}, without a message that can be read"
     kind = _KINDS.get(status, ServiceFailure if status >= 500 else ApiError)
     return kind(
         f"{told} (request {request_id})" if request_id else told,
@@ -93,12 +89,7 @@ def _request_id(envelope: Any) -> str | None:
     if not isinstance(envelope, Mapping):
         return None
     places: tuple[Any, ...] = (envelope, envelope.get("error"))
-    found = (
-        place.get(name)
-        for place in places
-        if isinstance(place, Mapping)
-        for name in ("requestId", "request_id")
-    )
+    found = (place.get(name) for place in places if isinstance(place, Mapping) for name in ("requestId", "request_id"))
     return next((each for each in found if isinstance(each, str) and each), None)
 
 

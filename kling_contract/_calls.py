@@ -118,9 +118,7 @@ class Calls:
         response = await self._ask(operation, params={parameter: _id(generation)}, deadline=deadline)
         return read_generation(response, self.key)
 
-    async def wait(
-        self, generation: str | Generation, pace: Pace, on_progress: Progress | None
-    ) -> Generation:
+    async def wait(self, generation: str | Generation, pace: Pace, on_progress: Progress | None) -> Generation:
         """Look at once, then at each interval and at the very end of the time."""
         lifecycle = self.contract.lifecycle
         begin = self.door.clock.now()
@@ -219,9 +217,7 @@ class Calls:
                 response = await self.door.send(request)
             except self.door.broken as broken:
                 what = self.key.hidden_in(f"{type(broken).__name__}: {broken}".removesuffix(": "))
-                failure = TransportError(
-                    f"no answer to {operation.method} {self.base_url}{operation.path} ({what})"
-                )
+                failure = TransportError(f"no answer to {operation.method} {self.base_url}{operation.path} ({what})")
                 failure.__cause__ = broken
                 if not free and not isinstance(broken, self.door.unsent):
                     raise _uncertain(failure) from failure
@@ -229,10 +225,10 @@ class Calls:
                 if response.is_success:
                     return response
                 failure = read_failure(response, self.key, self.door.clock.now())
-                if not free and not 400 <= failure.status < 500:
-                    raise _uncertain(failure, status=failure.status) from failure
                 if failure.status not in (PASSING if free else REFUSED_FOR_NOW):
-                    raise failure
+                    if free or 400 <= failure.status < 500:
+                        raise failure
+                    raise _uncertain(failure, status=failure.status) from failure
                 asked = getattr(failure, "retry_after", None)
             pause = self.retries.pause(tried, asked)
             if pause is None:

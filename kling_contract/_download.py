@@ -35,9 +35,7 @@ class _Transfer:
     def write(self, piece: bytes) -> None:
         self.received += len(piece)
         if self.expected is not None and self.received > self.expected:
-            raise DownloadError(
-                f"the media host sends more than the {self.expected} bytes that were announced"
-            )
+            raise DownloadError(f"the media host sends more than the {self.expected} bytes that were announced")
         self.file.write(piece)
 
     def restart(self) -> None:
@@ -61,9 +59,7 @@ class _Transfer:
         return headers
 
 
-async def download(
-    door: Door, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries
-) -> Path:
+async def download(door: Door, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries) -> Path:
     """Save the video of a generation, or that at a URL, under `path` and return the path."""
     url, announced = _source(generation)
     target = Path(path)
@@ -131,9 +127,7 @@ def _begin(transfer: _Transfer, response: Any, url: str) -> str | None:
             "links to videos expire: get the generation again for a new one"
         )
     if headers.get("content-encoding", "identity") != "identity":
-        raise DownloadError(
-            "the media host compressed the video although it was asked not to; it was not saved"
-        )
+        raise DownloadError("the media host compressed the video although it was asked not to; it was not saved")
     if status != 200:
         span = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if status == 206 and span and int(span[1]) == transfer.received:

@@ -83,9 +83,7 @@ class Door(ABC):
             for name, limit in self._http.timeout.as_dict().items()
         }
         timeout = self._http.timeout if math.isinf(within) else self._package.Timeout(**limits)
-        return self._http.build_request(
-            method, url, headers=headers, params=params, content=content, timeout=timeout
-        )
+        return self._http.build_request(method, url, headers=headers, params=params, content=content, timeout=timeout)
 
     def media_request(self, url: str, headers: Mapping[str, str]) -> Any:
         """Build a GET that carries nothing of the client's: its headers are not for other people's hosts."""
@@ -113,9 +111,7 @@ class SyncDoor(Door):
 
     def __init__(self, http: Any, clock: Clock) -> None:
         if inspect.iscoroutinefunction(http.send):
-            raise TypeError(
-                f"Client needs a synchronous HTTP client; give {type(http).__name__} to AsyncClient"
-            )
+            raise TypeError(f"Client needs a synchronous HTTP client; give {type(http).__name__} to AsyncClient")
         super().__init__(http, clock)
 
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
@@ -137,9 +133,7 @@ class AsyncDoor(Door):
 
     def __init__(self, http: Any, clock: Clock) -> None:
         if not inspect.iscoroutinefunction(http.send):
-            raise TypeError(
-                f"AsyncClient needs an asynchronous HTTP client; give {type(http).__name__} to Client"
-            )
+            raise TypeError(f"AsyncClient needs an asynchronous HTTP client; give {type(http).__name__} to Client")
         super().__init__(http, clock)
 
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:

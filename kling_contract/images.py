@@ -81,9 +81,7 @@ def _read_path(path: Path) -> bytes:
     try:
         # A device or a pipe may never end.
         if not path.is_file() and path.exists():
-            raise ImageError(
-                f"{path} is a {'folder' if path.is_dir() else 'device or pipe'}, not an image file"
-            )
+            raise ImageError(f"{path} is a {'folder' if path.is_dir() else 'device or pipe'}, not an image file")
         return path.read_bytes()
     except (OSError, ValueError) as unreadable:
         shown = str(path) if len(str(path)) <= 80 else f"{str(path)[:80]}…"
@@ -96,9 +94,7 @@ def _read_path(path: Path) -> bytes:
 
 def _read_file(file: Any) -> bytes:
     if isinstance(file, io.TextIOBase):
-        raise ImageError(
-            f"{getattr(file, 'name', 'the file')} is open for reading text; open it with mode 'rb'"
-        )
+        raise ImageError(f"{getattr(file, 'name', 'the file')} is open for reading text; open it with mode 'rb'")
     try:
         data = file.read()
     except (OSError, ValueError) as unreadable:

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
 import pytest
 import respx
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
@@ -256,6 +257,8 @@ def test_a_wait_ends_in_time(script: list[Step], retries: int, timeout: float, i
 
 
 @given(scripts(), st.integers(0, 2))
+@example([shown(PENDING), Step(body={"id": f"id {KEY}", "status": f"key {KEY}"})], 0)
+@example([shown(PENDING), Step(body={"id": f"id {KEY}", "status": FAILURE, "error": KEY})], 0)
 def test_the_key_shows_nowhere(script: list[Step], retries: int) -> None:
     """A key, even one that is echoed, is in no exception, cause, note, repr or log line, but in each header."""
     service = Service(script)
@@ -329,6 +332,17 @@ def test_a_create_is_what_the_contract_says(sort: str) -> None:
     model = CONTRACT.request_schema["properties"][MODEL]["enum"][0]
     sent = {MODEL: model, "prompt": "überall", "duration": 5, IMAGE: LINK}
     assert bytes(request.content) == json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((FIXTURES / "requests" / "valid" / CONTRACT.revision.id).glob("*.json")), ids=lambda p: p.stem
+)
+def test_a_payload_is_sent_as_it_is(path: Path) -> None:
+    """A whole valid payload, given as one mapping, arrives unchanged."""
+    payload = json.loads(path.read_text())
+    service = Service([shown(PENDING)])
+    play(service, "sync", "create", payload)
+    assert json.loads(service.requests[0].content) == payload
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -469,6 +483,14 @@ def test_a_service_is_not_asked_sooner_than_it_wants(sort: str) -> None:
     service = Service([*[Step(429, headers=each) for each in headers], shown(SUCCESS)], clock=clock)
     play(service, sort, "create", image=LINK, prompt="p")
     assert service.waited == [0, 7, 60, 64]
+
+
+def test_a_date_in_the_past_asks_for_no_wait() -> None:
+    """A Retry-After date that is over means now, with or without a time zone."""
+    for zone in ("GMT", "-0000"):
+        headers = {"retry-after": f"Wed, 21 Oct 2015 07:28:00 {zone}"}
+        refused = play(Service([Step(429, headers=headers)]), "sync", "get", "x", options={"retries": 0})
+        assert refused.retry_after == 0
 
 
 def test_a_long_wait_is_left_to_the_caller(sort: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import jsonschema_rs
@@ -137,19 +137,28 @@ class _Comparison:
             if now not in news:
                 yield self._removed(member, new, at.member(name, name, others))
                 continue
-            if now != name:
-                here = at.member(name, spelt, others)
-                witness = None if self._reading else self._witness(member, here)
-                yield Difference(here.pointer, "renamed", name, now, "breaking", witness)
             here = at.member(now, spelt, others)
             if (now in was_required) != (now in is_required):
                 yield self._required(spelt, now in is_required, old, new, at, here)
-            yield from self._compare(member, news[now], here)
+            if now == name:
+                yield from self._compare(member, news[now], here)
+            else:
+                yield from self._renamed(name, now, member, news[now], at.member(name, spelt, others), here)
         for name, member in news.items():
             if name not in olds and name not in other_name.values():
                 yield self._added(member, name in is_required, old, new, at, at.member(name, name, others))
         for name in sorted((was_required ^ is_required) - set(olds) - set(news)):
             yield self._required(name, name in is_required, old, new, at, at.member(name, name, others))
+
+    def _renamed(
+        self, name: str, now: str, old: Schema, new: Schema, before: _Place, after: _Place
+    ) -> Iterator[Difference]:
+        witness = None if self._reading else self._witness(old, before)
+        yield Difference(before.pointer, "renamed", name, now, "breaking", witness)
+        for each in differences(
+            old, new, reading=self._reading
+        ):  # nobody sends these before having learnt the new name
+            yield replace(each, pointer=after.pointer + each.pointer, witness=None)
 
     def _removed(self, member: Schema, new: Schema, here: _Place) -> Difference:
         if self._reading:

@@ -34,14 +34,18 @@ def sample(schema: Schema, kind: str | None = None) -> Any:
 
 
 def base(giver: Schema, taker: Schema) -> dict[str, Any]:
-    """Return the smallest object that `giver` allows, of members that `taker` allows too as far as that can be."""
+    """Return a small object that `giver` allows, and that `taker` minds as little as can be.
+
+    It has the members that either requires, as far as `giver` declares them, with values that both allow if there are any.
+    """
     value = sample(giver, None if "anyOf" in giver else "object")
     if not isinstance(value, dict):
         return {}
-    members = taker.get("properties", {})
-    for name, member in giver.get("properties", {}).items():
-        if name in value and name in members and fits(member, other := sample(members[name])):
-            value[name] = other
+    members, others = giver.get("properties", {}), taker.get("properties", {})
+    for name in members:
+        if name in value or name in taker.get("required", ()):
+            both = sample(others.get(name, {}))
+            value[name] = both if fits(members[name], both) else sample(members[name])
     return value
 
 

@@ -24,6 +24,7 @@ Application = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
 # Seconds that a refused body may go on arriving: to close while it does would lose the reply on its way.
 _LINGER = 2.0
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PLAIN = re.compile(rb"[!\"$->@-~]*")  # neither "#" nor "?": nothing in it needs a second look
 _IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
 _IN_QUERY = f"{_IN_PATH}?"
 
@@ -45,21 +46,21 @@ def app(fake: Handler) -> Application:
 
 
 async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> None:
-    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    headers = Headers(fields)
+    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     limit = fake.body_limit
-    declared = headers.get("content-length", "")
+    declared = fields.get("content-length", "")
     # A body that its length alone condemns need not be read: as many zeros, never touched, stand for it.
     too_long = declared.isdecimal() and (len(declared) > 18 or int(declared) > limit)
     body, whole = (bytes(limit + 1), False) if too_long else await _read(receive, limit)
     if body is None:
         return
-    reply = answer(fake, Request(scope["method"], _url(scope, headers.get("host", "")), headers, body))
-    answered = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
+    url = _url(scope, fields.get("host", ""))
+    status, headers, content = answer(fake, Request(scope["method"], url, Headers(fields), body))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     if not whole:
-        answered.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": reply.status, "headers": answered})
-    await send({"type": "http.response.body", "body": reply.body, "more_body": not whole})
+        raw.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content, "more_body": not whole})
     if not whole and await _drain(receive):
         await send({"type": "http.response.body", "body": b""})
 
@@ -106,13 +107,17 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 def _url(scope: Scope, host: str) -> str:
     raw = scope.get("raw_path")
-    path = quote(raw if raw is not None else scope["path"].encode(), safe=_IN_PATH)
+    path = _quoted(raw if raw is not None else scope["path"].encode(), _IN_PATH)
     if not path.startswith("/"):  # the absolute form that proxies are sent, or "*"
         path = "/" + (path.split("/", 3)[3:] or [""])[0] if "://" in path else f"/{path}"
-    query = quote(scope.get("query_string", b""), safe=_IN_QUERY)
+    query = _quoted(scope.get("query_string", b""), _IN_QUERY)
     server = scope.get("server")
     origin = _origin(scope.get("scheme", "http"), host, tuple(server) if server else None)
     return f"{origin}{path}?{query}" if query else f"{origin}{path}"
+
+
+def _quoted(raw: bytes, safe: str) -> str:
+    return raw.decode("ascii") if _PLAIN.fullmatch(raw) else quote(raw, safe=safe)
 
 
 @functools.lru_cache(maxsize=64)

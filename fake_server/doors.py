@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fake_server.messages import Headers, Reply, Request
+from fake_server.messages import Reply, Request
 
 __all__ = ["Handler", "answer"]
 
@@ -20,15 +20,15 @@ class Handler(Protocol):
     def handle(self, request: Request) -> Reply: ...
 
 
-def answer(fake: Handler, request: Request) -> Reply:
-    """Return the fake's reply as HTTP sends it: its length is stated, and a body is only where one may be.
+def answer(fake: Handler, request: Request) -> tuple[int, dict[str, str], bytes]:
+    """Return the fake's reply as HTTP sends it: status, header fields and body.
 
-    Every door takes its replies from here, so that they cannot differ.
+    The length of the body is always stated, and a body is only where one may be. Every door takes its replies from here,
+    so that they cannot differ.
     """
     reply = fake.handle(request)
+    headers = dict(reply.headers.items())
     if reply.status in _BODILESS:
-        return Reply(reply.status, reply.headers)
-    headers = reply.headers
-    if "content-length" not in headers:
-        headers = Headers([*headers.items(), ("content-length", str(len(reply.body)))])
-    return Reply(reply.status, headers, b"" if request.method == "HEAD" else reply.body)
+        return reply.status, headers, b""
+    headers.setdefault("content-length", str(len(reply.body)))
+    return reply.status, headers, b"" if request.method == "HEAD" else reply.body

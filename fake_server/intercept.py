@@ -90,7 +90,7 @@ def _responder(fake: Handler, response: Callable[..., Any]) -> Callable[[Any], A
 
     def respond(request: httpx.Request) -> Any:
         url = request.url
-        reply = answer(
+        status, headers, body = answer(
             fake,
             Request(
                 request.method,
@@ -100,7 +100,7 @@ def _responder(fake: Handler, response: Callable[..., Any]) -> Callable[[Any], A
                 request.extensions.get("timeout", {}).get("read"),
             ),
         )
-        return response(reply.status, headers=dict(reply.headers), content=reply.body)
+        return response(status, headers=headers, content=body)
 
     return respond
 
@@ -162,8 +162,7 @@ def _catch_requests(fake: ContractHandler, pass_others: bool) -> Iterator[None]:
     def respond(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
         mock.calls.reset()
         route.calls.reset()
-        reply = answer(fake, _from_requests(request))
-        return reply.status, dict(reply.headers), reply.body
+        return answer(fake, _from_requests(request))
 
     before = HTTPAdapter.send
     mock = responses.RequestsMock(assert_all_requests_are_fired=False, real_adapter_send=before)

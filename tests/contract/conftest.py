@@ -30,7 +30,7 @@ Door = Callable[[FakeServer], contextlib.AbstractContextManager[Send]]
 
 @contextlib.contextmanager
 def handle(fake: FakeServer) -> Iterator[Send]:
-    yield lambda request: answer(fake, request)
+    yield lambda request: _said(*answer(fake, request))
 
 
 def in_process(library: ModuleType, make: Callable[[FakeServer], Any]) -> Door:
@@ -180,6 +180,10 @@ def _through(request: Request, url: str) -> Request:
     there = request.target._replace(scheme=here.scheme, netloc=here.netloc).geturl()
     headers = Headers([*request.headers.items(), ("host", request.target.netloc)])
     return Request(request.method, there, headers, request.body)
+
+
+def _said(status: int, headers: dict[str, str], body: bytes) -> Reply:
+    return Reply(status, Headers(headers), body)
 
 
 def _read(response: Any) -> Reply:

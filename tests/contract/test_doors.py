@@ -207,12 +207,16 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
     return replies
 
 
+def _said(status: int, headers: dict[str, str], body: bytes) -> Reply:
+    return Reply(status, Headers(headers), body)
+
+
 def test_one_answer_for_one_request(
     door: Callable[[FakeServer], AbstractContextManager[Send]], fake: FakeServer, contract: Contract
 ) -> None:
     """The same requests draw the same statuses, headers and bytes from each door as from the fake itself."""
     itself = FakeServer(contract=contract, body_limit=fake.body_limit)
-    expected = _conversation(contract, itself, lambda request: answer(itself, request))
+    expected = _conversation(contract, itself, lambda request: _said(*answer(itself, request)))
     with door(fake) as send:
         replies = _conversation(contract, fake, send)
     for reply, wanted in zip(replies, expected, strict=True):

@@ -12,7 +12,7 @@ from typing import Any
 from kling_contract.contract import Contract
 from kling_contract.formats import BROKEN
 from kling_contract.jsonplaces import pointer
-from kling_contract.schema_walk import ALTERNATIVES, TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
+from kling_contract.schema_walk import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
 
 __all__ = ["Mutation", "mutations", "mutations_of"]
 
@@ -65,10 +65,9 @@ def mutations_of(schema: Any) -> tuple[Mutation, ...]:
 
 def _broken(rules: Rules, name: str | None) -> _Broken:
     """Yield what breaks the rules of a value, its members and its items; `name` is what it is called, None at the top."""
-    for keyword in ALTERNATIVES:
-        if keyword in rules:
-            yield from _of_no_alternative(rules, keyword)
-            return
+    if "anyOf" in rules:
+        yield from _of_no_alternative(rules)
+        return
     yield from _of_another_type(rules, name)
     for rule, variant, value in (
         *_not_allowed(rules),
@@ -170,7 +169,7 @@ def _wrong_counts(rules: Rules) -> Iterator[tuple[str, str, Any]]:
 
 
 def _in_items(rules: Rules) -> _Broken:
-    if "items" in rules and "array" in kinds(rules):
+    if "items" in rules and "array" in kinds(rules) and rules.get("maxItems") != 0:
         others = smallest(rules, "array")[1:]
         for path, rule, variant, item in _broken(rules["items"], "item"):
             yield (0, *path), rule, variant, [item, *copy.deepcopy(others)]
@@ -189,17 +188,14 @@ def _in_members(rules: Rules) -> _Broken:
             yield (name, *path), rule, variant, {**smallest(rules, "object"), name: member}
 
 
-def _of_no_alternative(rules: Rules, keyword: str) -> _Broken:
+def _of_no_alternative(rules: Rules) -> _Broken:
     seen = set()
-    for i, alternative in enumerate(rules[keyword]):
-        tries = [
-            (f"{pointer(path)}:{rule}:{variant}", value) for path, rule, variant, value in _broken(alternative, None)
-        ]
-        for variant, value in [*tries, (":smallest", smallest(alternative))]:
+    for i, alternative in enumerate(rules["anyOf"]):
+        for path, rule, variant, value in _broken(alternative, None):
             text = json.dumps(value, sort_keys=True)
             if text not in seen and not fits(rules, value):
                 seen.add(text)
-                yield (), keyword, f"{i}{variant}", value
+                yield (), "anyOf", f"{i}{pointer(path)}:{rule}:{variant}", value
 
 
 def _kind(value: Any) -> str:

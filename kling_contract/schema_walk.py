@@ -11,7 +11,7 @@ import jsonschema_rs
 from kling_contract.errors import DocumentError
 from kling_contract.formats import SMALLEST
 
-__all__ = ["ALTERNATIVES", "TYPES", "Rules", "bounds", "fits", "kinds", "neighbour", "options", "plain", "smallest"]
+__all__ = ["TYPES", "Rules", "bounds", "fits", "kinds", "neighbour", "options", "plain", "smallest"]
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 """The types of JSON Schema. Said of a value, "number" means one that is no integer."""
@@ -19,12 +19,10 @@ TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 Rules = dict[str, Any]
 """A schema as `plain` returns it."""
 
-ALTERNATIVES = ("anyOf", "oneOf")
-
 _RULES = {
     *("type", "enum", "const", "format", "minLength", "maxLength"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    *("properties", "required", "items", "minItems", "maxItems", *ALTERNATIVES),
+    *("properties", "required", "items", "minItems", "maxItems", "anyOf"),
 }
 _ANNOTATIONS = {
     *("$schema", "$id", "$comment", "$defs", "title", "description", "default", "examples"),
@@ -83,9 +81,8 @@ def smallest(rules: Rules, kind: str | None = None) -> Any:
 
     Text is not quite the smallest: it has one character at least, since a service may mind an empty one.
     """
-    for keyword in ALTERNATIVES:
-        if keyword in rules:
-            return next(value for value in map(smallest, rules[keyword]) if fits(rules, value))
+    if "anyOf" in rules:
+        return smallest(rules["anyOf"][0])
     if (listed := options(rules)) is not None:
         return listed[0]
     match kind or kinds(rules)[0]:
@@ -141,7 +138,7 @@ class _Reader:
                 rules[keyword] = {name: self.read(each, f"{here}/{name}", trail) for name, each in value.items()}
             elif keyword == "items":
                 rules[keyword] = self.read(value, here, trail)
-            elif keyword in ALTERNATIVES:
+            elif keyword == "anyOf":
                 rules[keyword] = [self.read(each, f"{here}/{i}", trail) for i, each in enumerate(value)]
             elif keyword == "format" and value not in SMALLEST:
                 raise DocumentError(f"{here}: the format {value!r} cannot be drawn, only {', '.join(SMALLEST)}")
@@ -153,11 +150,8 @@ class _Reader:
     def _check(self, rules: Rules, place: str) -> None:
         if options(rules) == []:
             raise DocumentError(f"{place}: no listed value keeps the other rules, so nothing can be drawn")
-        alternatives = _RULES.intersection(rules).intersection(ALTERNATIVES)
-        if alternatives and len(_RULES.intersection(rules)) > 1:
-            raise DocumentError(
-                f"{place}: {min(alternatives)} has other rules beside it: move them into each alternative"
-            )
+        if "anyOf" in rules and len(_RULES.intersection(rules)) > 1:
+            raise DocumentError(f"{place}: anyOf has other rules beside it: move them into each alternative")
 
     def _follow(self, ref: str, place: str, trail: tuple[str, ...]) -> Rules:
         if not ref.startswith("#"):

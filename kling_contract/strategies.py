@@ -17,7 +17,7 @@ from kling_contract.contract import Contract
 from kling_contract.formats import png_data_uri
 from kling_contract.lifecycle import Lifecycle, Step, Timeline
 from kling_contract.mutations import Mutation, mutations
-from kling_contract.schema_walk import ALTERNATIVES, Rules, bounds, fits, kinds, options, plain
+from kling_contract.schema_walk import Rules, bounds, fits, kinds, options, plain
 
 __all__ = ["error_bodies", "generations", "invalid_requests", "matching", "timelines", "valid_requests"]
 
@@ -119,10 +119,8 @@ def _timelines(draw: DrawFn, lifecycle: Lifecycle) -> Timeline:
 def _drawn(rules: Rules) -> SearchStrategy[Any]:
     if not rules:
         return _ANYTHING
-    for keyword in ALTERNATIVES:
-        if keyword in rules:
-            alternatives = st.one_of([_drawn(each) for each in rules[keyword]])
-            return alternatives if keyword == "anyOf" else alternatives.filter(functools.partial(fits, rules))
+    if "anyOf" in rules:
+        return st.one_of([_drawn(each) for each in rules["anyOf"]])
     if (listed := options(rules)) is not None:
         return st.sampled_from(listed)
     return st.one_of([_OF_KIND[kind](rules) for kind in kinds(rules)])

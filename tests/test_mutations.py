@@ -1,0 +1,217 @@
+"""Claims about the catalogue of mutations: each breaks one rule, and together they break every rule there is."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+from referee import referee
+from small_schemas import SCHEMAS
+
+from kling_contract import Contract, revisions, validate
+from kling_contract.formats import BROKEN
+from kling_contract.jsonplaces import pointer
+from kling_contract.mutations import Mutation, mutations, mutations_of
+from kling_contract.schema_walk import TYPES, neighbour, plain
+from kling_contract.strategies import valid_requests
+
+DOCUMENTS = [
+    pytest.param(schema, id=f"{revision}-{name.removesuffix('.schema.json')}")
+    for revision in revisions()
+    for name, schema in Contract.load(revision).schemas.items()
+]
+Place = tuple[str | int, ...]
+
+
+def _errors(payload: Any, revision: str) -> list[tuple[str, str]]:
+    judged = validate(payload, revision=revision, strictness="strict")
+    return [(each.pointer, each.rule) for each in judged if each.severity == "error"]
+
+
+def _accepts_one(schema: Any, cases: tuple[Mutation, ...]) -> bool:
+    validator = Draft202012Validator(schema, validate_formats=True)
+    return any(validator.is_valid(case.payload) for case in cases)
+
+
+def _rules(node: dict[str, Any], place: Place = (), where: Place = ()) -> Iterator[tuple[Place, Place, str]]:
+    """Yield each rule of a plain schema: the path to its schema, the path of the values it is about, and its name."""
+    for keyword, value in node.items():
+        yield place, where, keyword
+        if keyword == "properties":
+            for name, member in value.items():
+                yield from _rules(member, (*place, keyword, name), (*where, name))
+        elif keyword == "items":
+            yield from _rules(value, (*place, keyword), (*where, 0))
+
+
+def _changed(schema: dict[str, Any], place: Place, keyword: str, value: Any = None) -> dict[str, Any]:
+    """Return a plain schema with one rule set to `value`, or (None) without it."""
+    changed = copy.deepcopy(schema)
+    node: Any = changed
+    for part in place:
+        node = node[part]
+    del node[keyword]
+    if value is not None:
+        node[keyword] = value
+    return changed
+
+
+def _at(node: Any, place: Place) -> Any:
+    for part in place:
+        node = node[part]
+    return node
+
+
+@pytest.mark.parametrize("case", mutations())
+def test_each_draws_the_one_violation_that_it_names(case: Mutation, request: pytest.FixtureRequest) -> None:
+    """Judged strictly, each payload has one error, with the pointer and the rule named; and pytest shows the id."""
+    assert _errors(case.payload, Contract.load().revision.id) == [(case.pointer, case.rule)]
+    assert case.id.startswith(f"{case.pointer}:{case.rule}:")
+    assert request.node.name.endswith(f"[{case.id}]")
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_so_it_is_in_every_revision(revision: str) -> None:
+    """In each revision the same holds, for the decoded value and for its text."""
+    for case in mutations(revision=revision):
+        named = [(case.pointer, case.rule)]
+        assert _errors(case.payload, revision) == named, case.id
+        assert _errors(json.dumps(case.payload).encode(), revision) == named, case.id
+
+
+@pytest.mark.parametrize("schema", DOCUMENTS)
+def test_a_second_opinion_agrees(schema: Any) -> None:
+    """Of every mutation of every document, another validator with other format checks says the same."""
+    faults = referee(schema)
+    for case in mutations_of(schema):
+        assert faults(case.payload) == [(case.pointer, case.rule)], case.id
+
+
+@pytest.mark.parametrize("schema", DOCUMENTS)
+def test_ids_are_distinct_and_stable(schema: Any) -> None:
+    """No two mutations of a document share an id, and each call gives the same ones, in payloads of its own."""
+    first, second = mutations_of(schema), mutations_of(schema)
+    assert len({case.id for case in first}) == len(first)
+    assert first == second
+    for a, b in zip(first, second, strict=True):
+        assert a.payload is not b.payload or not isinstance(a.payload, dict | list)
+
+
+@pytest.mark.parametrize("schema", DOCUMENTS)
+def test_every_rule_has_a_mutation(schema: Any) -> None:
+    """Each rule at each place of each document is broken by a mutation, and each required member is missing once."""
+    named = {(case.pointer, case.rule) for case in mutations_of(schema)}
+    for place, where, rule in _rules(plain(schema)):
+        if rule == "required":
+            missing = {(pointer((*where, name)), rule) for name in _at(plain(schema), place)["required"]}
+            assert missing <= named
+        elif rule not in ("properties", "items"):
+            assert (pointer(where), rule) in named
+
+
+@pytest.mark.parametrize("schema", DOCUMENTS)
+def test_a_rule_taken_away_lets_a_mutation_pass(schema: Any) -> None:
+    """Without any one of its rules a document accepts a payload of the catalogue.
+
+    But for a type beside an enum, which says the same once more: there it is the enum that refuses.
+    """
+    rules = plain(schema)
+    cases = mutations_of(schema)
+    for place, where, rule in _rules(rules):
+        less = _changed(rules, place, rule)
+        beside = _at(rules, place)
+        if rule == "type" and "enum" in beside:
+            typed = [case.payload for case in cases if (case.pointer, case.rule) == (pointer(where), "type")]
+            assert typed
+            faults = referee(less)
+            assert all(faults(payload) == [(pointer(where), "enum")] for payload in typed)
+        elif not _idle(rule, beside):
+            assert _accepts_one(less, cases), (place, rule)
+
+
+def _idle(rule: str, beside: dict[str, Any]) -> bool:
+    """Does a rule say nothing? Members that are not restricted in any way restrict nothing."""
+    return rule in ("properties", "items") and not any(True for _ in _inner_rules(rule, beside[rule]))
+
+
+def _inner_rules(rule: str, value: Any) -> Iterator[str]:
+    for node in value.values() if rule == "properties" else [value]:
+        yield from node
+
+
+@pytest.mark.parametrize("schema", DOCUMENTS)
+def test_a_limit_moved_by_one_step_lets_a_mutation_pass(schema: Any) -> None:
+    """A bound off by one, a type more, a member no longer required, a shorter text: the catalogue notices the least of them."""
+    rules = plain(schema)
+    cases = mutations_of(schema)
+    tried = 0
+    for place, where, rule in _rules(rules):
+        beside = _at(rules, place)
+        for looser in _looser(rule, beside):
+            tried += 1
+            weaker = _changed(rules, place, rule, looser)
+            assert _accepts_one(weaker, cases), (where, rule, looser)
+    assert tried
+
+
+def _looser(rule: str, beside: dict[str, Any]) -> Iterator[Any]:
+    limit = beside[rule]
+    kind = "number" if "number" in beside.get("type", ()) else "integer"
+    if rule in ("minimum", "maximum"):
+        yield neighbour(limit, kind, float("-inf") if rule == "minimum" else float("inf"))
+    elif rule in ("minItems", "minLength"):
+        yield limit - 1
+    elif rule in ("maxItems", "maxLength"):
+        yield limit + 1
+    elif rule == "required":
+        yield from ([name for name in limit if name != optional] for optional in limit)
+    elif rule == "type" and "enum" not in beside:
+        allowed = [limit] if isinstance(limit, str) else limit
+        numeric = {"integer"} if "number" in allowed else set()
+        yield from ([*allowed, other] for other in TYPES if other not in {*allowed, *numeric})
+
+
+@pytest.mark.parametrize("revision", revisions())
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=8)
+@given(data=st.data())
+def test_a_mutation_can_be_done_to_any_valid_payload(revision: str, data: st.DataObject) -> None:
+    """Done to any valid payload, every mutation still draws the one violation it names, and the payload stays as it was."""
+    base = data.draw(valid_requests(revision=revision))
+    before = copy.deepcopy(base)
+    for case in mutations(revision=revision):
+        assert _errors(case.onto(base).payload, revision) == [(case.pointer, case.rule)], case.id
+    assert base == before
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(SCHEMAS)
+def test_it_works_for_documents_to_come(schema: dict[str, Any]) -> None:
+    """For any schema of the kind, each mutation breaks just the rule it names, and no id comes twice."""
+    cases = mutations_of(schema)
+    assert len({case.id for case in cases}) == len(cases)
+    faults = referee(schema)
+    for case in cases:
+        assert faults(case.payload) == [(case.pointer, case.rule)], case.id
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_known_mistakes_are_in_it(revision: str) -> None:
+    """What the live service is known to tolerate is a violation in the catalogue, and so is every broken form of a URI."""
+    contract = Contract.load(revision)
+    cases = mutations(contract=contract)
+    for deviation in contract.observed["tolerated"]:
+        at = [case for case in cases if case.pointer == deviation["pointer"]]
+        assert any(not validate_lax(case, contract) for case in at)
+    texts = json.dumps([case.payload for case in cases])
+    if any(rule == "format" for _, _, rule in _rules(plain(contract.request_schema))):
+        assert all(json.dumps(text)[1:-1] in texts for text in BROKEN["uri"].values())
+
+
+def validate_lax(case: Mutation, contract: Contract) -> list[str]:
+    return [each.rule for each in validate(case.payload, contract=contract) if each.severity == "error"]

@@ -51,6 +51,7 @@ class Door(ABC):
         self.clock = clock
         package: Any = _package_of(http)
         self._package = package
+        self._urls: dict[str, Any] = {}
         self.broken: tuple[type[Exception], ...] = (package.RequestError, package.InvalidURL)
         """What the client raises when no answer came, or none that can be read."""
         self.hopeless: tuple[type[Exception], ...] = (
@@ -77,13 +78,18 @@ class Door(ABC):
         within: float,
     ) -> Any:
         """Build a request with the client's own headers and timeouts, the latter cut to `within` seconds."""
-        within = max(within, LEAST_TIMEOUT)
-        limits = {
-            name: within if limit is None else min(limit, within)
-            for name, limit in self._http.timeout.as_dict().items()
-        }
-        timeout = self._http.timeout if math.isinf(within) else self._package.Timeout(**limits)
-        return self._http.build_request(method, url, headers=headers, params=params, content=content, timeout=timeout)
+        timeout = self._http.timeout
+        limits = timeout.as_dict()
+        if any(limit is None or limit > within for limit in limits.values()) and math.isfinite(within):
+            within = max(within, LEAST_TIMEOUT)
+            limits = {name: within if limit is None else min(limit, within) for name, limit in limits.items()}
+            timeout = self._package.Timeout(**limits)
+        # Parsing the same URL for each poll would take a third of the time of building a request.
+        if url not in self._urls:
+            self._urls[url] = self._package.URL(url)
+        return self._http.build_request(
+            method, self._urls[url], headers=headers, params=params, content=content, timeout=timeout
+        )
 
     def media_request(self, url: str, headers: Mapping[str, str]) -> Any:
         """Build a GET that carries nothing of the client's: its headers are not for other people's hosts."""

@@ -29,13 +29,18 @@ _OBSERVED = "observed.json"
 class Revision:
     """One state of the contract: its id (the day it was published), what it is, and where it is known from.
 
-    `published` is False for what the provider never published itself, such as a capture by a third party.
+    `provenance` is "published" for what the provider published itself, or else says in words what it is.
     """
 
     id: str
     title: str
-    published: bool
+    provenance: str
     sources: tuple[str, ...]
+
+    @property
+    def published(self) -> bool:
+        """Did the provider publish it itself?"""
+        return self.provenance == "published"
 
     def __str__(self) -> str:
         return self.id
@@ -78,7 +83,7 @@ class Contract:
             self.revision = Revision(
                 id=info["version"],
                 title=info["title"],
-                published=info["x-provenance"] == "published",
+                provenance=info["x-provenance"],
                 sources=tuple(info["x-sources"]),
             )
             self.base_url: str = self.openapi["servers"][0]["url"]

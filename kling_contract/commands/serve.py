@@ -61,6 +61,7 @@ def command(
         api_key=api_key,
         seed=seed,
     )
+
     def ready(url: str) -> None:
         ends = fake.scenario.timeline_under(fake.contract).final
         click.echo(f"fake Kling server ready on {url}  (Ctrl-C ends it)")

@@ -194,7 +194,9 @@ def _compare_answers(name: str, part: Part, old: Body | None, new: Body | None) 
     elif old is not None and new is not None:
         for change in _compare_media_types(name, part, old, new):
             yield change if was else _unpromised(change)
-        for each in differences(old.schema or {}, new.schema or {}, reading=True):
+        if old.schema is None or new.schema is None:
+            return
+        for each in differences(old.schema, new.schema, reading=True):
             change = _read(name, part, each)
             yield change if was else _unpromised(change)
 

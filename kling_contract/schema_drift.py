@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import jsonschema_rs
 
 from kling_contract.history import renamed
 from kling_contract.schema_walk import kinds
-from kling_contract.witnesses import LIMITS, base, candidates, sample, types
+from kling_contract.witnesses import LIMITS, Place, base, candidates, sample, types
 
 __all__ = ["Difference", "Verdict", "differences"]
 
@@ -22,9 +22,9 @@ Schema = dict[str, Any]
 class Difference:
     """One rule that is not what it was.
 
-    `pointer` is where in the value ("*" is every item); `rule` the keyword, or "added", "removed", "renamed", "shape";
-    `was` and `now` what it says (None: nothing); `witness` a whole value that was fine and is refused now (None: none is
-    needed, or none was found).
+    `pointer` is where in the value ("*" is every item); `rule` the keyword, or "added", "removed", "renamed", "shape",
+    "alternatives"; `was` and `now` what it says (None: nothing); `witness` a whole value that was fine and is refused now
+    (None: none is needed, or none was found).
     """
 
     pointer: str
@@ -46,22 +46,6 @@ def differences(
     return list(_Comparison(old, new, reading, tolerated).run())
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a comparison is: how to say it, and how to build a whole value around one that is put there."""
-
-    pointer: str
-    whole: Callable[[Any], Any]
-
-    def member(self, name: str, spelt: str, others: Mapping[str, Any]) -> _Place:
-        escaped = name.replace("~", "~0").replace("/", "~1")
-        return _Place(f"{self.pointer}/{escaped}", lambda value: self.whole({**others, spelt: value}))
-
-    def item(self, array: Schema) -> _Place:
-        others = [sample(array.get("items", {}))] * (array.get("minItems", 1) - 1)
-        return _Place(f"{self.pointer}/*", lambda value: self.whole([value, *others]))
-
-
 class _Comparison:
     """`giver` is the schema of whoever makes a value, `taker` that of whoever must put up with it."""
 
@@ -72,12 +56,12 @@ class _Comparison:
         self._tolerated = {each["pointer"]: each["schema"] for each in tolerated}
 
     def run(self) -> Iterator[Difference]:
-        return self._compare(self._old, self._new, _Place("", lambda value: value))
+        return self._compare(self._old, self._new, Place("", lambda value: value))
 
     def _directed(self, old: Schema, new: Schema) -> tuple[Schema, Schema]:
         return (new, old) if self._reading else (old, new)
 
-    def _compare(self, old: Schema, new: Schema, at: _Place) -> Iterator[Difference]:
+    def _compare(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         if old == new:
             return
         if "anyOf" in old or "anyOf" in new:
@@ -88,23 +72,41 @@ class _Comparison:
         else:
             yield from self._compare_rules(old, new, at)
 
-    def _compare_alternatives(self, olds: list[Schema], news: list[Schema], at: _Place) -> Iterator[Difference]:
-        """Set each alternative against the one of its type that is nearest to it; what is left over is gone, or added."""
-        gone, taken = [], []
-        for old in olds:
-            near = [list(self._compare(old, new, at)) for new in news if set(types(old)) & set(types(new))]
+    def _compare_alternatives(self, olds: list[Schema], news: list[Schema], at: Place) -> Iterator[Difference]:
+        """Set each alternative against the nearest of its type, one to one; what is left over is gone, or added."""
+        was, now = (_names(olds), len(olds)), (_names(news), len(news))
+        olds, news = [each for each in olds if each not in news], [each for each in news if each not in olds]
+        between = {
+            (i, j): list(self._compare(old, new, at))
+            for i, old in enumerate(olds)
+            for j, new in enumerate(news)
+            if set(types(old)) & set(types(new))
+        }
+        left, right = set(range(len(olds))), set(range(len(news)))
+        for i, j in sorted(between, key=lambda pair: _distance(between[pair])):
+            if i in left and j in right:
+                left.remove(i)
+                right.remove(j)
+                yield from between[i, j]
+        if not left and not right:
+            return
+        verdict: Verdict = "non-breaking"
+        witness = None
+        for k in right if self._reading else left:
+            near = [found for pair, found in between.items() if pair[self._reading] == k]
             if not near:
-                gone.append(old)
-                continue
-            nearest = min(near, key=lambda found: (sum(each.verdict != "non-breaking" for each in found), len(found)))
-            taken.append([new for new in news if set(types(old)) & set(types(new))][near.index(nearest)])
-            yield from nearest
-        added = [new for new in news if not any(new is each for each in taken)]
-        if gone or added:
-            verdict, witness = self._escape(map(sample, added if self._reading else gone), at)
-            yield Difference(at.pointer, "type", _names(olds), _names(news), verdict, witness)
+                worse, proof = self._escape([sample((news if self._reading else olds)[k])], at)
+            else:
+                broken = [each for each in min(near, key=_distance) if each.verdict != "non-breaking"]
+                worse, proof = (broken[0].verdict, broken[0].witness) if broken else ("non-breaking", None)
+            if verdict != "breaking" and worse != "non-breaking":
+                verdict, witness = worse, proof
+        if was[0] != now[0]:
+            yield Difference(at.pointer, "type", was[0], now[0], verdict, witness)
+        else:
+            yield Difference(at.pointer, "alternatives", was[1], now[1], verdict, witness)
 
-    def _compare_rules(self, old: Schema, new: Schema, at: _Place) -> Iterator[Difference]:
+    def _compare_rules(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         shared = set(types(old)) & set(types(new))
         if {"integer", "number"} <= {*types(old), *types(new)} or "integer" in shared:
             shared |= {"number"}
@@ -125,7 +127,7 @@ class _Comparison:
             item = at.item(self._directed(old, new)[0])
             yield from self._compare(old.get("items", {}), new.get("items", {}), item)
 
-    def _compare_members(self, old: Schema, new: Schema, at: _Place) -> Iterator[Difference]:
+    def _compare_members(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         olds, news = old.get("properties", {}), new.get("properties", {})
         other_name = renamed(olds, news)
         was_required = {other_name.get(name, name) for name in old.get("required", ())}
@@ -151,7 +153,7 @@ class _Comparison:
             yield self._required(name, name in is_required, old, new, at, at.member(name, name, others))
 
     def _renamed(
-        self, name: str, now: str, old: Schema, new: Schema, before: _Place, after: _Place
+        self, name: str, now: str, old: Schema, new: Schema, before: Place, after: Place
     ) -> Iterator[Difference]:
         witness = None if self._reading else self._witness(old, before)
         yield Difference(before.pointer, "renamed", name, now, "breaking", witness)
@@ -160,14 +162,14 @@ class _Comparison:
         ):  # nobody sends these before having learnt the new name
             yield replace(each, pointer=after.pointer + each.pointer, witness=None)
 
-    def _removed(self, member: Schema, new: Schema, here: _Place) -> Difference:
+    def _removed(self, member: Schema, new: Schema, here: Place) -> Difference:
         if self._reading:
             return Difference(here.pointer, "removed", member, None, "breaking")
         closed = new.get("additionalProperties") is False
         verdict: Verdict = "breaking" if closed else "breaking if strict"
         return Difference(here.pointer, "removed", member, None, verdict, self._witness(member, here))
 
-    def _added(self, member: Schema, required: bool, old: Schema, new: Schema, at: _Place, here: _Place) -> Difference:
+    def _added(self, member: Schema, required: bool, old: Schema, new: Schema, at: Place, here: Place) -> Difference:
         verdict: Verdict = "non-breaking"
         witness = None
         if self._reading and old.get("additionalProperties") is False:
@@ -176,7 +178,7 @@ class _Comparison:
             verdict, witness = self._escape([base(old, new)], at)
         return Difference(here.pointer, "added, required" if required else "added", None, member, verdict, witness)
 
-    def _required(self, name: str, required: bool, old: Schema, new: Schema, at: _Place, here: _Place) -> Difference:
+    def _required(self, name: str, required: bool, old: Schema, new: Schema, at: Place, here: Place) -> Difference:
         verdict: Verdict = "non-breaking"
         witness = None
         if required is not self._reading:
@@ -184,7 +186,7 @@ class _Comparison:
             verdict, witness = self._escape([others], at)
         return Difference(here.pointer, "required", not required, required, verdict, witness)
 
-    def _judge(self, rule: str, old: Schema, new: Schema, at: _Place) -> tuple[Verdict, Any]:
+    def _judge(self, rule: str, old: Schema, new: Schema, at: Place) -> tuple[Verdict, Any]:
         """Return what one rule does by itself: is there a value that the giver's schema allows, but not with the taker's rule?"""
         giver, taker = self._directed(old, new)
         if rule not in taker:
@@ -201,7 +203,7 @@ class _Comparison:
         return verdict, witness
 
     def _escape(
-        self, values: Iterable[Any], at: _Place, giver: Schema | None = None, taker: Schema | None = None
+        self, values: Iterable[Any], at: Place, giver: Schema | None = None, taker: Schema | None = None
     ) -> tuple[Verdict, Any]:
         """Look for a value that fits the giver's schema and not the taker's: here, when given, and as a whole."""
         verdict: Verdict = "non-breaking"
@@ -216,7 +218,7 @@ class _Comparison:
                 return "breaking", whole
         return verdict, None
 
-    def _witness(self, member: Schema, here: _Place) -> Any:
+    def _witness(self, member: Schema, here: Place) -> Any:
         whole = here.whole(sample(member))
         return whole if self._giver.is_valid(whole) else None
 
@@ -232,6 +234,10 @@ def _alternatives(schema: Schema) -> list[Schema]:
         named = each.get("type")
         found.extend({**each, "type": kind} for kind in named) if isinstance(named, list) else found.append(each)
     return found
+
+
+def _distance(found: list[Difference]) -> tuple[int, int]:
+    return sum(each.verdict != "non-breaking" for each in found), len(found)
 
 
 def _names(alternatives: list[Schema]) -> list[str]:

@@ -1,15 +1,16 @@
-"""Which values might tell two schemas apart? Draws the few that lie at, and just beyond, the limits of either."""
+"""Which values might tell two schemas apart? Draws the few at, and just beyond, the limits of either, and builds around them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kling_contract.formats import SMALLEST
 from kling_contract.schema_walk import TYPES, fits, kinds, neighbour, smallest
 
-__all__ = ["LIMITS", "base", "candidates", "sample", "types"]
+__all__ = ["LIMITS", "Place", "base", "candidates", "sample", "types"]
 
 LIMITS = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -23,6 +24,24 @@ _LONGEST = 10_000
 _UNDECLARED = "undeclared"
 
 Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a comparison is: how to say it, and how to build a whole value around one that is put there."""
+
+    pointer: str
+    whole: Callable[[Any], Any]
+
+    def member(self, name: str, spelt: str, others: Schema) -> Place:
+        """Return the place of a member, called `spelt` where it is built, beside `others`."""
+        escaped = name.replace("~", "~0").replace("/", "~1")
+        return Place(f"{self.pointer}/{escaped}", lambda value: self.whole({**others, spelt: value}))
+
+    def item(self, array: Schema) -> Place:
+        """Return the place of any item of an array with the given schema."""
+        others = [sample(array.get("items", {}))] * (array.get("minItems", 1) - 1)
+        return Place(f"{self.pointer}/*", lambda value: self.whole([value, *others]))
 
 
 def sample(schema: Schema, kind: str | None = None) -> Any:

@@ -149,7 +149,8 @@ def _branches(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dic
         lambda t: {"type": "array", "items": t[0], "minItems": t[1], "maxItems": t[1] + t[2]}
     )
     nullable = inner.filter(lambda s: isinstance(s.get("type"), str)).map(lambda s: {**s, "type": [s["type"], "null"]})
-    return st.one_of(arrays, _objects(inner), nullable)
+    either = st.tuples(inner, inner).map(lambda pair: {"anyOf": list(pair)})
+    return st.one_of(arrays, _objects(inner), nullable, either)
 
 
 def _objects(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
@@ -241,7 +242,7 @@ def test_one_edit_is_one_change(data: st.DataObject, old: dict[str, Any]) -> Non
     node = nodes[data.draw(st.integers(0, len(nodes) - 1))]
     edits = _edits(node)
     if not edits:
-        assert "type" in node
+        assert {"type", "anyOf"} & set(node)
         return
     rule, members, senders, readers = data.draw(st.sampled_from(edits))
     node.update(members)
@@ -380,7 +381,10 @@ def test_an_operation_that_many_models_share(saved: Any) -> None:
     document["components"]["schemas"] |= {"CreateRequest": {"oneOf": [other, {"allOf": [body]}]}}
     changes = diff(contract, saved(document))
     assert not breaks(changes)
-    assert changes
+    assert [(change.kind, change.senders) for change in changes] == [("alternatives", "non-breaking")]
+    (back,) = diff(saved(document), contract)
+    assert back.senders == "breaking"
+    assert back.witness["model"] == "another/model"
 
 
 def test_keys_media_types_and_servers_are_compared(saved: Any) -> None:

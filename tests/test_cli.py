@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kling_contract import Contract, cli
+from kling_contract import Contract, cli, revisions, validate
 from kling_contract.client import Client
 from kling_contract.documents import FIXTURES
 
@@ -92,8 +92,10 @@ def test_every_command_has_help(run: Run, command: str | None) -> None:
         ["serve", "--host", "256.0.0.1"],
         ["serve", "--port", "70000"],
         ["validate"],
-        ["validate", "missing.json"],
-        ["validate", "."],
+        ["diff", "2025-04-25"],
+        ["diff", "2025-04-25", "nonsense"],
+        ["diff", "2025-04-25", "missing.json"],
+        ["diff", "2025-04-25", __file__],
     ],
 )
 def test_wrong_use_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
@@ -101,8 +103,81 @@ def test_wrong_use_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("AIMLAPI_KEY", raising=False)
     done = run(*arguments)
     assert done.code == 2
-    assert done.err.startswith(("kling-contract: ", "missing.json: ", ".: "))
+    assert done.err.startswith("kling-contract: ")
+    assert done.out == ""
     assert done.err.count("\n") == 1
+
+
+def test_verdicts_have_exit_codes(run: Run, tmp_path: Path) -> None:
+    """validate ends with 0 for clean payloads, 1 for violations, 2 for what cannot be read, and judges all it can."""
+    good, bad = wrote(tmp_path / "good.json", EXAMPLE), wrote(tmp_path / "bad.json", {**EXAMPLE, "duration": 7})
+    odd, broken = wrote(tmp_path / "odd.json", {**EXAMPLE, "fps": 24}), wrote(tmp_path / "broken.json", b"{")
+    codes = {
+        (good,): 0,
+        (bad,): 1,
+        (odd,): 0,
+        ("--fail-on", "warning", odd): 1,
+        (broken,): 2,
+        (good, "missing.json"): 2,
+        (".",): 2,
+        (broken, bad, good): 2,
+        ("--strictness", "off", bad): 0,
+    }
+    for arguments, code in codes.items():
+        assert run("validate", *arguments).code == code, arguments
+    done = run("validate", "missing.json", bad, tmp_path)
+    assert "missing.json" in done.out
+    assert "/duration" in done.out
+    assert run("validate", "-", stdin=bad.read_bytes()).code == 1
+
+
+def test_each_line_is_a_payload(run: Run, tmp_path: Path) -> None:
+    """In JSON Lines each line is judged by itself, blank ones are none, and a finding has the number of its line."""
+    text = "\n".join(["", json.dumps(EXAMPLE), " ", json.dumps({**EXAMPLE, "duration": 7}), "{"]).encode()
+    for done in run("validate", wrote(tmp_path / "p.jsonl", text)), run("validate", "--lines", "-", stdin=text):
+        assert done.code == 2
+        assert ":4:" in done.out
+        assert ":5:" in done.out
+        assert "1 accepted" in done.out
+
+
+def test_nothing_is_coloured_in_pipes(run: Run, tmp_path: Path) -> None:
+    """No escape code is printed where no terminal is."""
+    assert "\x1b" not in run("validate", wrote(tmp_path / "bad.json", {})).out
+
+
+def test_differences_end_with_one_when_something_breaks(run: Run, tmp_path: Path) -> None:
+    """diff ends with 1 when something breaks and 0 when nothing does, in every format, and takes documents from files."""
+    document = wrote(tmp_path / "theirs.json", CONTRACT.bundled())
+    assert run("diff", CONTRACT.revision.id, document).code == 0
+    for format_ in ("text", "json", "markdown"):
+        done = run("diff", CONTRACT.revision.id, "latest", "--format", format_)
+        assert done.code == 1
+        assert "static_mask" in done.out
+
+
+def test_samples_carry_their_verdict(run: Run, tmp_path: Path) -> None:
+    """Samples are what they say they are, as JSON Lines or as files, and the same again for the same seed."""
+    lines = run("samples", "--valid", "3", "--invalid", "20", "--seed", "7").out
+    assert lines == run("samples", "--valid", "3", "--invalid", "20", "--seed", "7").out
+    found = [json.loads(line) for line in lines.splitlines()]
+    assert [each["valid"] for each in found] == [True] * 3 + [False] * 20
+    for each in found:
+        errors = [v for v in validate(each["payload"], strictness="strict") if v.severity == "error"]
+        assert [(v.pointer, v.rule) for v in errors] == (
+            [] if each["valid"] else [(each["violation"]["pointer"], each["violation"]["rule"])]
+        )
+    assert run("samples", "--valid", "1", "--invalid", "1", "--output", "cases").code == 0
+    assert sorted(path.name for path in (tmp_path / "cases").iterdir()) == ["0001-valid.json", "0002-invalid.json"]
+
+
+def test_the_revisions_are_listed(run: Run) -> None:
+    """schema --list names every revision, the default and the latest, with its sources."""
+    done = run("schema", "--list")
+    for name in revisions():
+        assert name in done.out
+        assert all(source in done.out for source in Contract.load(name).revision.sources)
+    assert done.out.count("(default)") == done.out.count("(latest)") == 1
 
 
 def test_a_video_comes_back(run: Run, tmp_path: Path) -> None:

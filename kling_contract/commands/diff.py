@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from kling_contract import drift_report
+from kling_contract.api_document import ApiDocument, load_document
 from kling_contract.contract import Contract, revisions
-from kling_contract.drift import ApiDocument, breaks, diff, load_document
+from kling_contract.drift import breaks, diff
 from kling_contract.errors import UnknownRevision
 
 __all__ = ["command"]

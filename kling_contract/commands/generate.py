@@ -104,7 +104,11 @@ def _live(contract: Contract, strictness: Strictness) -> Iterator[Client]:
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise click.UsageError(f"--live needs the API key in the environment variable {KEY_VARIABLE}")
-    with Client(key, contract=contract, strictness=strictness) as client:
+    try:
+        client = Client(key, contract=contract, strictness=strictness)
+    except ValueError as unusable:
+        raise click.UsageError(f"{KEY_VARIABLE}: {unusable}") from unusable
+    with client:
         yield client
 
 

@@ -1,0 +1,112 @@
+"""`kling-contract validate`: judges payload files, and says what is wrong, where, and how to mend it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+import click
+
+from kling_contract import reports
+from kling_contract.commands import options
+from kling_contract.contract import Contract
+from kling_contract.reports import Judged
+from kling_contract.validation import Judge, Severity, Strictness, judge_for
+
+__all__ = ["command"]
+
+_LINES = {".jsonl", ".ndjson"}
+_LONG = 16 * 2**20  # bytes from which on a file may take long enough to want a progress bar
+_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "notice": 2}
+
+
+@click.command("validate")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format", "format_", type=click.Choice(reports.FORMATS), default="text", show_default=True, help="How to report."
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(list(_RANK)),
+    default="error",
+    show_default=True,
+    help="The least severity that makes the exit code 1.",
+)
+@click.option("--lines", is_flag=True, help="Each line is a payload of its own, as in files named .jsonl or .ndjson.")
+@options.strictness
+@options.revision
+@click.pass_context
+def command(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    format_: reports.Format,
+    fail_on: Severity,
+    lines: bool,
+    strictness: Strictness,
+    revision: str | None,
+) -> None:
+    """Judge the payloads in FILEs (- for standard input) against the contract.
+
+    Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse; 2: a file cannot be read, or is not
+    JSON. A file that cannot be read does not keep the others from being judged.
+    """
+    judge = judge_for(Contract.load(revision))
+    worst = _Worst(fail_on)
+    judged = worst.of(each for name in files for each in _judge(name, judge, strictness, lines))
+    color = sys.stdout.isatty() if ctx.color is None else ctx.color
+    for line in reports.lines(judged, format_, color=color, fail_on=fail_on):
+        sys.stdout.write(line + "\n")
+    ctx.exit(worst.code)
+
+
+class _Worst:
+    """Watches what passes for the exit code."""
+
+    def __init__(self, fail_on: Severity) -> None:
+        self._limit = _RANK[fail_on]
+        self.code = 0
+
+    def of(self, results: Iterable[Judged]) -> Iterator[Judged]:
+        for each in results:
+            if each.unreadable is not None or any(violation.rule == "json" for violation in each.violations):
+                self.code = 2
+            elif self.code == 0 and any(_RANK[violation.severity] <= self._limit for violation in each.violations):
+                self.code = 1
+            yield each
+
+
+def _judge(name: str, judge: Judge, strictness: Strictness, lines: bool) -> Iterator[Judged]:
+    try:
+        with _opened(name) as stream:
+            if not lines and Path(name).suffix not in _LINES:
+                yield Judged(name, judge.text(stream.read(), strictness))
+                return
+            for number, line in enumerate(stream, 1):
+                if line.isspace():
+                    continue
+                violations = judge.text(line, strictness)
+                yield Judged(name, [replace(each, line=number) for each in violations] if violations else ())
+    except OSError as unreadable:
+        yield Judged(name, unreadable=unreadable.strerror or str(unreadable))
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    """Open a file, or standard input; a large one with a progress bar, where a person watches."""
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    path = Path(name)
+    if not path.is_file() or path.stat().st_size < _LONG or not sys.stderr.isatty():
+        with path.open("rb") as stream:
+            yield stream
+        return
+    from rich.console import Console
+    from rich.progress import open as progress_open
+
+    with progress_open(path, "rb", description=name, console=Console(stderr=True), transient=True) as stream:
+        yield stream

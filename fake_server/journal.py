@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import overload
+from dataclasses import dataclass
+from typing import Any, overload
 
 from fake_server.messages import Reply, Request
+from fake_server.redaction import hidden, without_keys
 from kling_contract.validation import Violation
 
 __all__ = ["Exchange", "Journal"]
-
-_KEPT_HEADERS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "content-length",
-        "content-type",
-        "host",
-        "range",
-        "user-agent",
-        "x-client-request-id",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +20,7 @@ class Exchange:
 
     `at` is the fake's time in seconds since 1970; `operation` the id of the operation (None: no operation); `violations`
     everything that was wrong with the request, tolerated or not; `generation_id` the generation that it made or asked
-    for (None: none). Of the request's headers only a list of harmless ones is kept.
+    for (None: none). Both are as they crossed the wire, but for the keys: see `Journal.add`.
     """
 
     at: float
@@ -40,7 +28,7 @@ class Exchange:
     reply: Reply
     operation: str | None = None
     violations: tuple[Violation, ...] = ()
-    generation_id: str | None = field(default=None)
+    generation_id: str | None = None
 
     @property
     def reason(self) -> str | None:
@@ -49,9 +37,10 @@ class Exchange:
 
 
 class Journal(Sequence[Exchange]):
-    """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies.
+    """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies
+    and URLs.
 
-    `dropped` counts those that had to go.
+    `dropped` counts those that had to go. Reading it while requests come in is safe.
     """
 
     def __init__(self, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
@@ -62,12 +51,32 @@ class Journal(Sequence[Exchange]):
         self.dropped = 0
 
     def add(self, exchange: Exchange) -> None:
-        """Keep an exchange, and let the oldest go when a limit is passed."""
+        """Keep an exchange without its keys, and let the oldest go when a limit is passed.
+
+        Of the request's headers a list of harmless ones is kept. A key in any other is not, nor where it recurs.
+        """
+        request, keys = without_keys(exchange.request)
+        exchange = Exchange(
+            exchange.at,
+            request,
+            exchange.reply,
+            exchange.operation,
+            exchange.violations,
+            exchange.generation_id,
+        )
+        if keys:
+            exchange = hidden(exchange, keys)
         self._kept.append(exchange)
         self._bytes += _weight(exchange)
         while len(self._kept) > self._limit or (self._bytes > self._bytes_limit and len(self._kept) > 1):
             self._bytes -= _weight(self._kept.popleft())
             self.dropped += 1
+
+    def har(self) -> dict[str, Any]:
+        """Return the exchanges as an HTTP Archive 1.2, ready for `json.dump`."""
+        from fake_server import har
+
+        return har.archive(self)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -92,10 +101,5 @@ class Journal(Sequence[Exchange]):
         return f"<Journal: {len(self)} exchanges{lost}>"
 
 
-def without_secrets(request: Request) -> Request:
-    """Return the request as the journal may keep it."""
-    return Request(request.method, request.url, request.headers.only(_KEPT_HEADERS), request.body, request.read_timeout)
-
-
 def _weight(exchange: Exchange) -> int:
-    return len(exchange.request.body) + len(exchange.reply.body)
+    return len(exchange.request.url) + len(exchange.request.body) + len(exchange.reply.body)

@@ -1,0 +1,70 @@
+"""Claims about the documentation: what it shows works, and what there is it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from kling_contract import cli, revisions
+from kling_contract.commands.validate import command as validate_command
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_all_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python of the README runs from top to bottom, as one program, and prints what the README says it prints."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "readme"}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+        for name in [name for name in names if name.startswith("test_")]:
+            names.pop(name)()
+    printed = capsys.readouterr().out
+    (shown,) = blocks("text")
+    assert shown in printed
+    assert (tmp_path / "clip.mp4").stat().st_size > 0
+
+
+def test_every_command_is_documented() -> None:
+    """Every command stands in the table of the README, and no other."""
+    documented = re.findall(r"^\| `kling-contract (\w+)", README, flags=re.MULTILINE)
+    assert sorted(documented) == sorted(cli._COMMANDS)
+
+
+def test_every_revision_is_documented() -> None:
+    """Every revision stands in the table of the README, and no other."""
+    assert tuple(re.findall(r"^\| `(\d{4}-\d\d-\d\d)`", README, flags=re.MULTILINE)) == revisions()
+
+
+@pytest.mark.parametrize("line", re.findall(r"^\$ (kling-contract .*)$", README, flags=re.MULTILINE))
+def test_shown_commands_are_understood(line: str) -> None:
+    """Every command line of the README is one that the program takes."""
+    _, name, *arguments = shlex.split(line, comments=True)
+    command = cli.cli.get_command(cli.cli.make_context("kling-contract", ["--help"], resilient_parsing=True), name)
+    assert command is not None
+    command.make_context(name, arguments, resilient_parsing=False)
+
+
+def test_the_hook_judges_payload_files(tmp_path: Path) -> None:
+    """The pre-commit hook runs the validator, on files that look like payloads by default."""
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert re.search(hook["files"], "tests/my-kling-request.json")
+    assert not re.search(hook["files"], "package.json")
+    program, name = hook["entry"].split()
+    assert (program, cli.cli.get_command(None, name)) == ("kling-contract", validate_command)  # type: ignore[arg-type]
+    payload = tmp_path / "kling.json"
+    payload.write_text("{}")
+    assert CliRunner().invoke(validate_command, [str(payload)]).exit_code == 1
+    (config,) = [block for block in blocks("yaml") if "repos:" in block]
+    assert yaml.safe_load(config)["repos"][0]["hooks"][0]["id"] == hook["id"]

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fake_server.faults import Fault as Fault
     from fake_server.messages import Reply as Reply
     from fake_server.messages import Request as Request
     from fake_server.scenario import Scenario as Scenario
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "FakeServer": "server",
+    "Fault": "faults",
     "Reply": "messages",
     "Request": "messages",
     "Scenario": "scenario",

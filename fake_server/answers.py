@@ -12,11 +12,13 @@ from typing import Any
 from fake_server.messages import Headers, Reply
 from fake_server.templates import JsonTemplate, fill
 from kling_contract.contract import Contract
+from kling_contract.errors import DocumentError
 from kling_contract.validation import Violation
 
 __all__ = ["Answers"]
 
 _REASON_LIMIT = 500
+_PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
 
 
 class _Drawn(dict[str, Any]):
@@ -48,14 +50,29 @@ class Answers:
     def __init__(self, contract: Contract, chance: random.Random) -> None:
         self._answers = contract.observed["answers"]
         self._refusals = contract.observed["refusals"]
-        self._created = JsonTemplate(self._answers["create"])
-        self._polled = {status: JsonTemplate(shape) for status, shape in self._answers["get"].items()}
         self._refused = {
             reason: JsonTemplate(_with(self._refusals["body"], entry.get("adds", {})))
             for reason, entry in self._refusals["reasons"].items()
         }
         self._per_usd = contract.observed["price"].get("per_usd")
         self._chance = chance
+        self.shape({})
+
+    def shape(self, shapes: Mapping[str, Any]) -> None:
+        """Let successful bodies look as `shapes` has them, in the form of `answers` in observed.json, and the rest as there.
+
+        Raise DocumentError, and change nothing, when they ask for what nothing provides.
+        """
+        created = JsonTemplate(shapes.get("create", self._answers["create"]))
+        polled = {status: JsonTemplate(shape) for status, shape in (self._answers["get"] | shapes.get("get", {})).items()}
+        known = _PROVIDED | ({"usd"} if self._per_usd else set())
+        for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
+            raise DocumentError(f"answers ask for {{{name}}}; what is provided is {', '.join(sorted(known))}")
+        self._created, self._polled = created, polled
+
+    def shows_video(self, status: str) -> bool:
+        """Does the answer to a poll in this status say where the video is?"""
+        return "video_url" in self._polled.get(status, self._created).names
 
     def new_id(self, model: str) -> str:
         """Draw the id of a new generation."""

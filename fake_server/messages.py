@@ -73,11 +73,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply: its status, header fields and whole body."""
+    """One reply: its status, header fields and whole body, and what keeps it from arriving at once and whole.
+
+    It arrives `delay` seconds late, on the fake's clock. `cut` is how many bytes of the body arrive before the connection
+    breaks: 0 means that nothing arrives, the status neither; None that everything does. Status 0 is that of a reply that
+    there never was.
+    """
 
     status: int
     headers: Headers = field(default_factory=Headers)
     body: bytes = field(default=b"", repr=False)
+    delay: float = 0.0
+    cut: int | None = None
 
     def json(self) -> Any:
         """Return the body read as JSON. Raise ValueError when it is none."""

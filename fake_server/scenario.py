@@ -1,12 +1,14 @@
-"""How does a fake behave? Scenarios as data: a name, what it is for, and how a generation goes."""
+"""How does a fake behave? Scenarios as data: how a generation goes, what its answers look like, and what goes wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from fake_server.faults import Fault
+from fake_server.scenario_rules import wrong_with
 from kling_contract.contract import Contract
 from kling_contract.documents import FIXTURES, read_json
 from kling_contract.errors import DocumentError
@@ -19,20 +21,25 @@ _FOLDER = FIXTURES / "scenarios"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How a fake behaves: `timeline` is a Timeline, or the name of one that the revision has observed ("timeline", "failure").
+    """How a fake behaves.
 
-    `purpose` says in one line what the scenario is good for.
+    `purpose` says in one line what it is good for. `timeline` is a Timeline, or the name of one that the revision has
+    observed ("timeline", "failure"). `answers` are bodies of successful answers in place of the revision's own, in the form
+    of those in `observed.json`: {"create": body, "get": {status: body}}. `faults` is what goes wrong; of two for one call
+    the first holds.
     """
 
-    name: str = "happy"
+    name: str = "unnamed"
     purpose: str = ""
     timeline: Timeline | str = "timeline"
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
 
     @classmethod
     def load(cls, scenario: Scenario | Mapping[str, Any] | Path | str) -> Scenario:
         """Return a scenario from itself, its data, the JSON file that holds it, or the name of a shipped one.
 
-        Raise DocumentError, which lists the shipped ones, when there is none of that name or the file cannot be used.
+        Raise DocumentError, which says what is wrong with the data or the file, or lists the shipped ones.
         """
         if isinstance(scenario, Scenario):
             return scenario
@@ -43,26 +50,32 @@ class Scenario:
             raise DocumentError(f"there is no scenario {scenario!r}; choose one of {', '.join(scenarios())}")
         try:
             return cls.from_data(read_json(path))
-        except (OSError, ValueError, TypeError, KeyError) as unfit:
-            raise DocumentError(f"{path} holds no scenario: {unfit}") from unfit
+        except (OSError, ValueError, DocumentError) as unfit:
+            raise DocumentError(f"{path} cannot be used: {unfit}") from unfit
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Read a scenario from its JSON form: {"name", "purpose", "timeline": name or list of {"status", "at"}}."""
-        if not isinstance(data, Mapping):
-            raise TypeError("it is not a JSON object")
-        timeline = data.get("timeline", "timeline")
-        return cls(
-            name=data["name"],
-            purpose=data.get("purpose", ""),
-            timeline=timeline if isinstance(timeline, str) else Timeline.from_steps(timeline),
-        )
+        """Read a scenario from its JSON form, as `schemas/scenario.schema.json` has it. Raise DocumentError for what is none."""
+        if wrong := wrong_with(data, "scenario"):
+            raise DocumentError(f"this is no scenario: {wrong}")
+        read = {name: value for name, value in data.items() if name != "$schema"}
+        read["faults"] = tuple(Fault.from_data(fault) for fault in data.get("faults", ()))
+        if not isinstance(data.get("timeline", ""), str):
+            try:
+                read["timeline"] = Timeline.from_steps(data["timeline"])
+            except ValueError as unordered:
+                raise DocumentError(f"this is no scenario: timeline: {unordered}") from unordered
+        return cls(**read)
 
     def timeline_under(self, contract: Contract) -> Timeline:
-        """Return how a generation goes under `contract`."""
+        """Return how a generation goes under `contract`. Raise DocumentError when that has no timeline of this name."""
         if isinstance(self.timeline, Timeline):
             return self.timeline
-        return Timeline.from_steps(contract.observed[self.timeline]["steps"])
+        observed = contract.observed.get(self.timeline)
+        if not isinstance(observed, Mapping) or "steps" not in observed:
+            known = (name for name, part in contract.observed.items() if isinstance(part, Mapping) and "steps" in part)
+            raise DocumentError(f"there is no timeline {self.timeline!r}; choose one of {', '.join(known)}")
+        return Timeline.from_steps(observed["steps"])
 
 
 def scenarios() -> tuple[str, ...]:

@@ -30,6 +30,8 @@ class JsonTemplate:
         parts = _IN_JSON.split(_ENCODER.encode(document))
         self._first = parts[0]
         self._rest = tuple(zip(parts[1::3], parts[2::3], parts[3::3], strict=True))
+        self.names = frozenset(whole or inside for whole, inside, _ in self._rest)
+        """The placeholders."""
 
     def render(self, values: Mapping[str, Any]) -> bytes:
         """Return the JSON text with its placeholders replaced, as UTF-8. Raise KeyError for one that has no value."""

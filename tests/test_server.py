@@ -258,8 +258,8 @@ def test_a_scenario_can_be_given_in_any_form(tmp_path: Any) -> None:
         created = create(fake, EXAMPLE).json()
         advance(fake, 5)
         assert get(fake, created["id"]).json()["status"] == "vanished"
-    with pytest.raises(DocumentError, match="choose one of fails, happy"):
+    with pytest.raises(DocumentError, match="choose one of .*fails, happy"):
         FakeServer(scenario="nonsense")
     (tmp_path / "bad.json").write_text("[]")
-    with pytest.raises(DocumentError, match="holds no scenario"):
+    with pytest.raises(DocumentError, match="cannot be used"):
         FakeServer(scenario=tmp_path / "bad.json")

@@ -1,0 +1,273 @@
+"""How are findings shown? The verdicts on several payloads as text, JSON, GitHub annotations, SARIF and JUnit XML.
+
+Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit has to
+be held back to its end: it begins with its totals. Within a payload the worst comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+from kling_contract import __version__
+from kling_contract.validation import Severity, Violation, refuses
+
+__all__ = ["FORMATS", "Format", "Judged", "lines", "render"]
+
+Format = Literal["text", "json", "github", "sarif", "junit"]
+FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
+
+_TOOL = "kling-contract"
+_UNREADABLE = "unreadable"
+_WORST_FIRST: tuple[Severity, ...] = ("error", "warning", "notice")
+_COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
+_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One payload and what was found. `name` is its file; `unreadable` why it could not be judged at all (None: it was)."""
+
+    name: str
+    violations: Sequence[Violation] = ()
+    unreadable: str | None = None
+
+    @property
+    def verdict(self) -> Literal["accepted", "refused", "unreadable"]:
+        """Say whether the contract takes the payload."""
+        if self.unreadable is not None:
+            return "unreadable"
+        return "refused" if refuses(self.violations) else "accepted"
+
+    @property
+    def findings(self) -> list[Violation]:
+        """Return the violations, the worst first; an unreadable payload has one that says why."""
+        if self.unreadable is not None:
+            return [Violation("", _UNREADABLE, self.unreadable, part="file")]
+        return sorted(self.violations, key=lambda violation: _WORST_FIRST.index(violation.severity))
+
+
+def render(results: Iterable[Judged], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
+    """Return the whole report; see `lines`."""
+    return "\n".join(lines(results, format, color=color, fail_on=fail_on))
+
+
+def lines(
+    results: Iterable[Judged],
+    format: Format,  # noqa: A002
+    *,
+    color: bool = False,
+    fail_on: Severity = "error",
+) -> Iterator[str]:
+    """Yield the report line by line, without line ends, while `results` are still coming in.
+
+    `color` puts ANSI colors into text. `fail_on` is the least severity that makes a JUnit test case fail.
+
+    The JSON is one object: `version` is 1; `results` has, for each payload, `name`, `verdict` ("accepted", "refused" or
+    "unreadable"), `unreadable` (why, or null) and `violations`, each with the fields of a Violation; `summary` counts payloads
+    by verdict and violations by severity.
+    """
+    if format == "text":
+        return _text(results, color)
+    if format == "json":
+        return _json(results)
+    if format == "github":
+        return _github(results)
+    if format == "sarif":
+        return _sarif(results)
+    return _junit(results, _WORST_FIRST[: _WORST_FIRST.index(fail_on) + 1])
+
+
+def _text(results: Iterable[Judged], color: bool) -> Iterator[str]:
+    def painted(text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if color else text
+
+    totals: Counter[str] = Counter()
+    for judged in _counted(results, totals):
+        findings = judged.findings
+        rows = [(_place(judged.name, each), each.severity, _where(each), _shown(each.rule)) for each in findings]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for finding, row in zip(findings, rows, strict=True):
+            place, severity, where, rule = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            label = painted(severity, _COLORS[finding.severity])
+            since = painted(f"  (since {_shown(finding.since)})", "2") if finding.since else ""
+            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {_shown(finding.message)}{since}"
+            if finding.hint:
+                yield f"    {painted('hint: ' + _shown(finding.hint), '36')}"
+    yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[_UNREADABLE] else "32")
+
+
+def _json(results: Iterable[Judged]) -> Iterator[str]:
+    totals: Counter[str] = Counter()
+    written = (
+        {
+            "name": _clean(judged.name),
+            "verdict": judged.verdict,
+            "unreadable": None if judged.unreadable is None else _clean(judged.unreadable),
+            "violations": [_fields(each) for each in judged.findings] if judged.unreadable is None else [],
+        }
+        for judged in _counted(results, totals)
+    )
+    yield '{"version": 1, "results": ['
+    yield from _listed(written)
+    counted = ("accepted", "refused", _UNREADABLE, *_WORST_FIRST)
+    yield f'], "summary": {json.dumps({each: totals[each] for each in counted})}}}'
+
+
+def _fields(finding: Violation) -> dict[str, Any]:
+    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(finding).items()}
+
+
+def _github(results: Iterable[Judged]) -> Iterator[str]:
+    totals: Counter[str] = Counter()
+    for judged in _counted(results, totals):
+        for each in judged.findings:
+            where = {"file": _relative(judged.name), "line": each.line, "col": each.column, "title": _title(each)}
+            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
+            yield f"::{each.severity} {fields}::{_data(_advice(each))}"
+    yield _summary(totals)
+
+
+def _sarif(results: Iterable[Judged]) -> Iterator[str]:
+    rules: dict[str, int] = {}
+    found = (_sarif_result(judged.name, each, rules) for judged in results for each in judged.findings)
+    yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
+    yield from _listed(found)
+    driver = {
+        "name": _TOOL,
+        "version": __version__,
+        "rules": [{"id": rule, "shortDescription": {"text": f"The rule {rule!r} of the contract."}} for rule in rules],
+    }
+    yield f'], "tool": {json.dumps({"driver": driver})}}}]}}'
+
+
+def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[str, Any]:
+    path = _relative(name)
+    physical: dict[str, Any] = {"artifactLocation": {"uri": path if "://" in path else quote(path)}}
+    if finding.line is not None:
+        physical["region"] = {"startLine": finding.line, "startColumn": finding.column or 1}
+    rule = _clean(finding.rule)
+    return {
+        "ruleId": rule,
+        "ruleIndex": rules.setdefault(rule, len(rules)),
+        "level": _SARIF_LEVELS[finding.severity],
+        "message": {"text": _clean(_advice(finding))},
+        "locations": [
+            {
+                "physicalLocation": physical,
+                "logicalLocations": [{"fullyQualifiedName": _clean(_where(finding)), "kind": "member"}],
+            }
+        ],
+    }
+
+
+def _junit(results: Iterable[Judged], failing: Sequence[Severity]) -> Iterator[str]:
+    cases = []
+    totals: Counter[str] = Counter()
+    for judged in results:
+        findings = judged.findings
+        failures = [each for each in findings if each.severity in failing]
+        outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
+        totals[outcome] += 1
+        report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
+        case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(judged.name))}'
+        if outcome != "passed":
+            worst = findings[0]
+            message = f"{_title(worst)}: {worst.message}" + (f" (and {len(findings) - 1} more)" if findings[1:] else "")
+            about = f"type={quoteattr(_xml(worst.rule))} message={quoteattr(_xml(message))}"
+            case += f"><{outcome} {about}>{report}</{outcome}></testcase>"
+        else:
+            case += f"><system-out>{report}</system-out></testcase>" if findings else "/>"
+        cases.append(case.encode("ascii", "xmlcharrefreplace").decode())
+    counts = f'tests="{len(cases)}" failures="{totals["failure"]}" errors="{totals["error"]}"'
+    yield '<?xml version="1.0" encoding="UTF-8"?>'
+    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="0">'
+    yield from cases
+    yield "</testsuite></testsuites>"
+
+
+def _counted(results: Iterable[Judged], totals: Counter[str]) -> Iterator[Judged]:
+    for judged in results:
+        totals[judged.verdict] += 1
+        totals.update(each.severity for each in judged.violations)
+        yield judged
+
+
+def _listed(items: Iterable[Any]) -> Iterator[str]:
+    before = None
+    for item in items:
+        if before is not None:
+            yield f"{before},"
+        before = json.dumps(item)
+    if before is not None:
+        yield before
+
+
+def _summary(totals: Counter[str]) -> str:
+    verdicts = [f"{totals[each]} {each}" for each in (_UNREADABLE, "refused", "accepted") if totals[each]]
+    findings = [f"{totals[each]} {each}{'s' * (totals[each] > 1)}" for each in _WORST_FIRST if totals[each]]
+    return "; ".join(filter(None, [", ".join(verdicts) or "nothing was judged", ", ".join(findings)]))
+
+
+def _place(name: str, finding: Violation) -> str:
+    numbers = (number for number in (finding.line, finding.column) if number is not None)
+    return ":".join([_shown(name), *map(str, numbers)])
+
+
+def _where(finding: Violation) -> str:
+    outside = "" if finding.part == "body" else finding.part
+    return _shown(f"{outside} {finding.pointer}".strip() or finding.part)
+
+
+def _title(finding: Violation) -> str:
+    return f"{finding.rule} {_where(finding)}"
+
+
+def _advice(finding: Violation) -> str:
+    return f"{finding.message} ({finding.hint})" if finding.hint else finding.message
+
+
+def _told(name: str, finding: Violation) -> str:
+    return f"{_place(name, finding)}  {finding.severity}  {_where(finding)}  {finding.rule}  {_advice(finding)}"
+
+
+def _relative(name: str) -> str:
+    """Return the path as seen from the working directory, with slashes; as a file URI when it lies elsewhere."""
+    path = Path(_clean(name))
+    if path.is_absolute():
+        here = Path.cwd()
+        return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_uri()
+    return path.as_posix()
+
+
+def _shown(text: str) -> str:
+    """Return the text with everything escaped that could move a terminal's cursor, change its color or hide."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _clean(text: str) -> str:
+    """Return the text with what no encoding can carry (a file name's undecodable bytes) escaped."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _xml(text: str) -> str:
+    return _NOT_XML.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def _data(text: str) -> str:
+    return _clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _field(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

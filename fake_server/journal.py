@@ -35,6 +35,24 @@ class Exchange:
         """Why the request was refused, in one line; None when it was not."""
         return self.reply.headers.get("x-fake-reason")
 
+    @property
+    def arrived(self) -> bool:
+        """Did the sender get the whole reply? Not if the connection broke, or it would not wait so long."""
+        patience = self.request.read_timeout
+        return self.reply.cut is None and (patience is None or self.reply.delay <= patience)
+
+    @property
+    def answered_status(self) -> str | None:
+        """The status of a generation that the sender was told, None if it was told none."""
+        if self.operation is None or not self.arrived:
+            return None
+        try:
+            answer = self.reply.json()
+        except ValueError:
+            return None
+        status = answer.get("status") if isinstance(answer, dict) else None
+        return status if isinstance(status, str) else None
+
 
 class Journal(Sequence[Exchange]):
     """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from fake_server.answers import Answers
+from fake_server.assertions import Assertions
 from fake_server.faults import Calls, Fault
 from fake_server.generation import Generation, Generations
 from fake_server.journal import Exchange, Journal
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["FakeServer"]
 
 
-class FakeServer:
+class FakeServer(Assertions):
     """A Kling service that costs nothing.
 
     `contract` or `revision` says which one it speaks. `scenario` (a Scenario, its data, a file, or a shipped name) says how
@@ -39,8 +40,9 @@ class FakeServer:
     (None: any); `seed` what its ids are drawn from; `body_limit` how many bytes a request may have; `generation_limit` how
     many generations it remembers, the oldest going first.
 
-    `journal`, `ledger` and `generations` tell afterwards what happened. Nothing is shared between two fakes, and one fake
-    may be used from several threads. Raise DocumentError for a scenario that cannot be played under the contract.
+    `journal`, `ledger` and `generations` tell afterwards what happened, and the assertions judge it. Nothing is shared
+    between two fakes, and one fake may be used from several threads. Raise DocumentError for a scenario that cannot be
+    played under the contract.
     """
 
     def __init__(

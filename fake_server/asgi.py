@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from fake_server.doors import Handler, answer
+from fake_server.doors import Handler, answer, real_seconds
 from fake_server.messages import Headers, Request
 
 __all__ = ["Application", "app"]
@@ -55,11 +55,21 @@ async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> No
     if body is None:
         return
     url = _url(scope, fields.get("host", ""))
-    status, headers, content = answer(fake, Request(scope["method"], url, Headers(fields), body))
+    status, headers, content, trouble = answer(fake, Request(scope["method"], url, Headers(fields), body))
+    cut = None if trouble is None else trouble.cut
+    if trouble is not None and not await _still_there(receive, real_seconds(fake, trouble)):
+        return
+    if cut == 0:
+        await _hang_up(receive, send)
+        return
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     if not whole:
         raw.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": raw})
+    if cut is not None:
+        await send({"type": "http.response.body", "body": content[:cut], "more_body": True})
+        await _hang_up(receive, send)
+        return
     await send({"type": "http.response.body", "body": content, "more_body": not whole})
     if not whole and await _drain(receive):
         await send({"type": "http.response.body", "body": b""})
@@ -95,6 +105,31 @@ async def _drain(receive: Receive) -> bool:
                 if not message.get("more_body", False):
                     return True
     return True
+
+
+async def _still_there(receive: Receive, seconds: float) -> bool:
+    """Let time pass. Return whether the client waited that long."""
+    if seconds:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return False
+    return True
+
+
+async def _hang_up(receive: Receive, send: Send) -> None:
+    """End the connection, however far the response is.
+
+    ASGI has no word for this: under uvicorn its transport is closed; any other server is left with an application that
+    failed, which ends the connection too, but is logged.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionAbortedError("the connection breaks here: the fake's scenario has a fault")
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

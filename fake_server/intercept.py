@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from fake_server.doors import Handler, answer
+from fake_server.doors import Handler, answer, arrives_in_time
 from fake_server.messages import Headers, Request
 from kling_contract.contract import Contract
 
@@ -27,6 +27,8 @@ __all__ = ["httpx2_transport", "intercept", "mount", "transport"]
 
 _HTTPCORE2 = "httpcore2"  # under this name pytest-httpx2 registers the same patch
 _OUR_HTTPCORE2 = "kling-contract httpcore2"
+_BROKEN = "the connection broke: the fake's scenario has a fault here"
+_LATE = "no answer within the read timeout: the fake's scenario has a fault here"
 
 
 class ContractHandler(Handler, Protocol):
@@ -43,21 +45,19 @@ def transport(fake: Handler) -> httpx.MockTransport:
     """Return a transport for httpx's Client and AsyncClient that ends in the fake, whatever the host."""
     import httpx
 
-    return httpx.MockTransport(_responder(fake, httpx.Response))
+    return httpx.MockTransport(_responder(fake, httpx, httpx.__name__))
 
 
 def httpx2_transport(fake: Handler) -> httpx2.MockTransport:
     """Return a transport for httpx2's Client and AsyncClient that ends in the fake, whatever the host."""
     import httpx2
 
-    return httpx2.MockTransport(_responder(fake, httpx2.Response))
+    return httpx2.MockTransport(_responder(fake, httpx2, httpx2.__name__))
 
 
 def mount(fake: ContractHandler, router: respx.Router) -> None:
     """Add one route to a respx router: it leads the API's host and the media host into the fake."""
-    import httpx
-
-    router.route(host__in=tuple(sorted(_hosts(fake.contract)))).mock(side_effect=_responder(fake, httpx.Response))
+    _mount(fake, router, "httpx")
 
 
 @contextlib.contextmanager
@@ -85,29 +85,60 @@ def _hosts(contract: Contract) -> frozenset[str]:
     return frozenset(host for url in urls if (host := urlsplit(url).hostname))
 
 
-def _responder(fake: Handler, response: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Return what answers a request of httpx by a `response` of httpx, or both of httpx2: they look alike."""
+def _mount(fake: ContractHandler, router: respx.Router, client: str) -> None:
+    import httpx
+
+    router.route(host__in=tuple(sorted(_hosts(fake.contract)))).mock(side_effect=_responder(fake, httpx, client))
+
+
+def _responder(fake: Handler, library: Any, client: str) -> Callable[[Any], Any]:
+    """Return what answers a request by a response of `library`, httpx or httpx2: they look alike.
+
+    `client` is the one of them that is answered, and understands only exceptions of its own.
+    """
 
     def respond(request: httpx.Request) -> Any:
         url = request.url
-        status, headers, body = answer(
-            fake,
-            Request(
-                request.method,
-                f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}",
-                Headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw),
-                request.content,
-                request.extensions.get("timeout", {}).get("read"),
-            ),
+        asked = Request(
+            request.method,
+            f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}",
+            Headers((k.decode("latin-1"), v.decode("latin-1")) for k, v in request.headers.raw),
+            request.content,
+            request.extensions.get("timeout", {}).get("read"),
         )
-        return response(status, headers=headers, content=body)
+        status, headers, body, trouble = answer(fake, asked)
+        if trouble is not None:
+            errors = importlib.import_module(client)
+            if not arrives_in_time(fake, asked, trouble):
+                raise errors.ReadTimeout(_LATE)
+            if trouble.cut == 0:
+                raise errors.RemoteProtocolError(_BROKEN)
+            if trouble.cut is not None:
+                broken = errors.RemoteProtocolError(_BROKEN)
+                return library.Response(status, headers=headers, stream=_stopping(library, body[: trouble.cut], broken))
+        return library.Response(status, headers=headers, content=body)
 
     return respond
 
 
+def _stopping(library: Any, start: bytes, broken: Exception) -> Any:
+    """Return a stream for httpx or httpx2, sync and async, that ends in an exception."""
+
+    class Stream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            yield start
+            raise broken
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield start
+            raise broken
+
+    return Stream()
+
+
 def _catch_httpx(fake: ContractHandler, pass_others: bool) -> contextlib.AbstractContextManager[None]:
     mocks = _need("respx", "httpx").mocks
-    return _catch_with(mocks.Mocker.registry[mocks.DEFAULT_MOCKER], fake, pass_others)
+    return _catch_with(mocks.Mocker.registry[mocks.DEFAULT_MOCKER], fake, pass_others, "httpx")
 
 
 def _catch_httpx2(fake: ContractHandler, pass_others: bool) -> contextlib.AbstractContextManager[None]:
@@ -121,11 +152,11 @@ def _catch_httpx2(fake: ContractHandler, pass_others: bool) -> contextlib.Abstra
             targets: ClassVar = [each.replace("httpcore", "httpcore2") for each in mocks.HTTPCoreMocker.targets]
 
         mocker = HTTPCore2Mocker
-    return _catch_with(mocker, fake, pass_others)
+    return _catch_with(mocker, fake, pass_others, "httpx2")
 
 
 @contextlib.contextmanager
-def _catch_with(mocker: type[Mocker], fake: ContractHandler, pass_others: bool) -> Iterator[None]:
+def _catch_with(mocker: type[Mocker], fake: ContractHandler, pass_others: bool, client: str) -> Iterator[None]:
     import respx
 
     class Router(respx.Router):
@@ -133,7 +164,7 @@ def _catch_with(mocker: type[Mocker], fake: ContractHandler, pass_others: bool) 
             """Keep nothing: the fake's journal does, and knows when to stop."""
 
     routers = [Router(assert_all_called=False)]
-    mount(fake, routers[0])
+    _mount(fake, routers[0], client)
     mocker.routers.insert(0, routers[0])
     if pass_others:
         routers.append(Router(assert_all_called=False))
@@ -151,6 +182,7 @@ def _catch_with(mocker: type[Mocker], fake: ContractHandler, pass_others: bool) 
 @contextlib.contextmanager
 def _catch_requests(fake: ContractHandler, pass_others: bool) -> Iterator[None]:
     responses = _need("responses", "requests")
+    from requests import exceptions as errors
     from requests.adapters import HTTPAdapter
 
     hosts = _hosts(fake.contract)
@@ -162,7 +194,15 @@ def _catch_requests(fake: ContractHandler, pass_others: bool) -> Iterator[None]:
     def respond(request: requests.PreparedRequest) -> tuple[int, dict[str, str], bytes]:
         mock.calls.reset()
         route.calls.reset()
-        return answer(fake, _from_requests(request))
+        asked = _from_requests(request)
+        status, headers, body, trouble = answer(fake, asked)
+        if trouble is not None:
+            if not arrives_in_time(fake, asked, trouble):
+                raise errors.ReadTimeout(_LATE, request=request)
+            if trouble.cut == 0:
+                raise errors.ConnectionError(_BROKEN, request=request)
+            body = body[: trouble.cut]  # its length stays as stated, so that the end is seen to come too soon
+        return status, headers, body
 
     before = HTTPAdapter.send
     mock = responses.RequestsMock(assert_all_requests_are_fired=False, real_adapter_send=before)
@@ -179,12 +219,13 @@ def _from_requests(request: requests.PreparedRequest) -> Request:
     if not isinstance(body, str | bytes):
         body = b"".join(body)
     timeout = request.req_kwargs.get("timeout")  # type: ignore[attr-defined]
+    timeout = timeout[1] if isinstance(timeout, tuple) else getattr(timeout, "read_timeout", timeout)
     return Request(
         request.method or "GET",
         f"{target.scheme}://{target.netloc.rpartition('@')[2]}{request.path_url}",
         Headers(request.headers),
         body.encode() if isinstance(body, str) else body,
-        timeout[1] if isinstance(timeout, tuple) else timeout,
+        timeout if isinstance(timeout, int | float) else None,
     )
 
 

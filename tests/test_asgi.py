@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fake_server.asgi import app
 from fake_server.messages import Headers, Reply, Request
+from kling_contract.clock import Clock, VirtualClock
 
 PATH = "/a"
 SERVER = ("127.0.0.1", 8080)
@@ -24,6 +25,7 @@ class Recorder:
     """Keeps what it is sent; what is past its limit it calls too large."""
 
     body_limit: int = 100
+    clock: Clock = field(default_factory=VirtualClock)
     status: int = 200
     seen: list[Request] = field(default_factory=list)
 

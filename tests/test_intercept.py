@@ -24,6 +24,7 @@ from respx.mocks import Mocker
 from fake_server.intercept import httpx2_transport, intercept, mount, transport
 from fake_server.live import live
 from fake_server.messages import Headers, Reply, Request
+from kling_contract.clock import Clock, VirtualClock
 from kling_contract.contract import Contract
 
 CONTRACT = Contract.load()
@@ -44,6 +45,7 @@ class Recorder:
 
     name: str = "recorder"
     body_limit: int = 1_000
+    clock: Clock = field(default_factory=VirtualClock)
     contract: Contract = CONTRACT
     seen: list[Request] = field(default_factory=list)
 

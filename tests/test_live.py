@@ -23,7 +23,7 @@ import requests
 from fake_server import FakeServer, Reply, Request
 from fake_server.live import ListenError, live
 from fake_server.messages import Headers
-from kling_contract.clock import VirtualClock
+from kling_contract.clock import Clock, VirtualClock
 from kling_contract.generation import Generation
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +37,7 @@ class Recorder:
     """Keeps what it is sent; what is past its limit it calls too large."""
 
     body_limit: int = 1_000
+    clock: Clock = field(default_factory=VirtualClock)
     seen: list[Request] = field(default_factory=list)
 
     def handle(self, request: Request) -> Reply:
@@ -189,7 +190,7 @@ def test_tls_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, recorder: Recor
 
 RUDE = {
     "noise": b"\x00\xff\x16\x03\x01 noise\r\n\r\n",
-    "no version": b"GET /\r\n\r\n",
+    "another protocol": b"GET / HTTQ/1.1\r\nHost: a\r\n\r\n",
     "a header without a colon": b"GET / HTTP/1.1\r\nHost a\r\n\r\n",
     "a header without an end": b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 300_000,
     "a length that is none": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: many\r\n\r\n",
@@ -215,7 +216,7 @@ ODD = {
     "two requests at once": b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n" * 2,
     "a whole URL": b"GET http://api.example/a HTTP/1.1\r\nHost: api.example\r\n\r\n",
     "an upgrade": b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-    "a method of its own": b"BREW /a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a rare method": b"PROPFIND /a HTTP/1.1\r\nHost: a\r\n\r\n",
 }
 
 

@@ -30,7 +30,7 @@ Door = Callable[[FakeServer], contextlib.AbstractContextManager[Send]]
 
 @contextlib.contextmanager
 def handle(fake: FakeServer) -> Iterator[Send]:
-    yield lambda request: _said(*answer(fake, request))
+    yield lambda request: _said(*answer(fake, request)[:3])
 
 
 def in_process(library: ModuleType, make: Callable[[FakeServer], Any]) -> Door:
@@ -182,7 +182,7 @@ def _through(request: Request, url: str) -> Request:
     return Request(request.method, there, headers, request.body)
 
 
-def _said(status: int, headers: dict[str, str], body: bytes) -> Reply:
+def _said(status: int, headers: dict[str, str], body: bytes, _: object) -> Reply:
     return Reply(status, Headers(headers), body)
 
 

@@ -30,7 +30,7 @@ Door = Callable[[FakeServer], contextlib.AbstractContextManager[Send]]
 
 @contextlib.contextmanager
 def handle(fake: FakeServer) -> Iterator[Send]:
-    yield lambda request: _said(*answer(fake, request)[:3])
+    yield lambda request: _said(*answer(fake, request))
 
 
 def in_process(library: ModuleType, make: Callable[[FakeServer], Any]) -> Door:

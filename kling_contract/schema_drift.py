@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jsonschema_rs
 
@@ -74,37 +74,40 @@ class _Comparison:
 
     def _compare_alternatives(self, olds: list[Schema], news: list[Schema], at: Place) -> Iterator[Difference]:
         """Set each alternative against the nearest of its type, one to one; what is left over is gone, or added."""
-        was, now = (_names(olds), len(olds)), (_names(news), len(news))
-        olds, news = [each for each in olds if each not in news], [each for each in news if each not in olds]
+        gone, added = [each for each in olds if each not in news], [each for each in news if each not in olds]
         between = {
             (i, j): list(self._compare(old, new, at))
-            for i, old in enumerate(olds)
-            for j, new in enumerate(news)
+            for i, old in enumerate(gone)
+            for j, new in enumerate(added)
             if set(types(old)) & set(types(new))
         }
-        left, right = set(range(len(olds))), set(range(len(news)))
+        left, right = set(range(len(gone))), set(range(len(added)))
         for i, j in sorted(between, key=lambda pair: _distance(between[pair])):
             if i in left and j in right:
                 left.remove(i)
                 right.remove(j)
                 yield from between[i, j]
-        if not left and not right:
-            return
-        verdict: Verdict = "non-breaking"
-        witness = None
-        for k in right if self._reading else left:
-            near = [found for pair, found in between.items() if pair[self._reading] == k]
-            if not near:
-                worse, proof = self._escape([sample((news if self._reading else olds)[k])], at)
+        if left or right:
+            over = [added[j] for j in right] if self._reading else [gone[i] for i in left]
+            weighed = [self._weigh(each, olds if self._reading else news, at) for each in over]
+            verdict, witness = min(weighed, key=lambda each: get_args(Verdict).index(each[0]))
+            was, now = _names(olds), _names(news)
+            if was != now:
+                yield Difference(at.pointer, "type", was, now, verdict, witness)
             else:
-                broken = [each for each in min(near, key=_distance) if each.verdict != "non-breaking"]
-                worse, proof = (broken[0].verdict, broken[0].witness) if broken else ("non-breaking", None)
-            if verdict != "breaking" and worse != "non-breaking":
-                verdict, witness = worse, proof
-        if was[0] != now[0]:
-            yield Difference(at.pointer, "type", was[0], now[0], verdict, witness)
-        else:
-            yield Difference(at.pointer, "alternatives", was[1], now[1], verdict, witness)
+                yield Difference(at.pointer, "alternatives", len(olds), len(news), verdict, witness)
+
+    def _weigh(self, given: Schema, takers: list[Schema], at: Place) -> tuple[Verdict, Any]:
+        """Return what one more alternative does: does one of the takers allow all that it allows?"""
+        near = [
+            list(self._compare(*self._directed(given, taker), at))
+            for taker in takers
+            if set(types(given)) & set(types(taker))
+        ]
+        if not near:
+            return self._escape([sample(given)], at)
+        broken = [each for each in min(near, key=_distance) if each.verdict != "non-breaking"]
+        return (broken[0].verdict, broken[0].witness) if broken else ("non-breaking", None)
 
     def _compare_rules(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         shared = set(types(old)) & set(types(new))

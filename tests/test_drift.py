@@ -106,6 +106,19 @@ def _now(change: Change) -> str:
     return change.pointer.rpartition("/")[0] + f"/{change.now}" if change.kind == "renamed" else change.pointer
 
 
+@pytest.mark.parametrize(("old", "new"), PAIRS)
+def test_a_path_breaks_senders_when_it_is_not_served_any_more(old: str, new: str) -> None:
+    """Another path is a change, and a break unless the old one still leads to the operation."""
+    before, after = Contract.load(old), Contract.load(new)
+    found = [change for change in diff(before, after) if change.kind == "path"]
+    paths = {operation.path for operation in before.operations.values()}
+    moved = paths != {operation.path for operation in after.operations.values()}
+    assert bool(found) is moved
+    for change in found:
+        assert change.operations == tuple(before.operations)
+        assert (change.senders == "non-breaking") is all(after.route(path) for path in paths)
+
+
 def test_a_tolerated_value_breaks_only_strict_servers() -> None:
     """Where the service is known to take the old values still, a narrower type breaks only whoever it refuses."""
     new = Contract.load()
@@ -249,6 +262,18 @@ def test_one_edit_is_one_change(data: st.DataObject, old: dict[str, Any]) -> Non
     for reading, verdict in ((False, senders), (True, readers)):
         found = differences(old, new, reading=reading)
         assert [(each.rule, each.verdict) for each in found] == [(rule, verdict)]
+
+
+def test_alternatives_left_over_are_weighed() -> None:
+    """An alternative that is gone breaks senders unless another takes all that it allowed; for readers, one that is added."""
+    wide, low = {"type": "integer", "maximum": 9}, {"type": "integer", "maximum": 5}
+    text = {"type": "string", "minLength": 2}
+    assert _only({"anyOf": [wide, low]}, wide).verdict == "non-breaking"
+    assert _only(wide, {"anyOf": [wide, low]}, reading=True).verdict == "non-breaking"
+    assert _only({"anyOf": [wide, low]}, low).witness == 6
+    assert _only(low, {"anyOf": [wide, low]}, reading=True).verdict == "breaking"
+    gone = _only({"anyOf": [wide, text]}, wide)
+    assert (gone.rule, gone.verdict, gone.witness) == ("type", "breaking", "aa")
 
 
 def _only(old: Any, new: Any, **options: Any) -> Difference:

@@ -17,6 +17,8 @@ __all__ = ["Difference", "Verdict", "differences"]
 Verdict = Literal["breaking", "breaking if strict", "non-breaking"]
 Schema = dict[str, Any]
 
+_HARMLESS: tuple[Verdict, Any] = ("non-breaking", None)
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -90,7 +92,8 @@ class _Comparison:
         if left or right:
             over = [added[j] for j in right] if self._reading else [gone[i] for i in left]
             weighed = [self._weigh(each, olds if self._reading else news, at) for each in over]
-            verdict, witness = min(weighed, key=lambda each: get_args(Verdict).index(each[0]))
+            grave = [each for each in weighed if each[0] != "non-breaking"]
+            verdict, witness = min(grave, key=lambda each: get_args(Verdict).index(each[0]), default=_HARMLESS)
             was, now = _names(olds), _names(news)
             if was != now:
                 yield Difference(at.pointer, "type", was, now, verdict, witness)
@@ -107,7 +110,7 @@ class _Comparison:
         if not near:
             return self._escape([sample(given)], at)
         broken = [each for each in min(near, key=_distance) if each.verdict != "non-breaking"]
-        return (broken[0].verdict, broken[0].witness) if broken else ("non-breaking", None)
+        return (broken[0].verdict, broken[0].witness) if broken else _HARMLESS
 
     def _compare_rules(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         shared = set(types(old)) & set(types(new))
@@ -193,7 +196,7 @@ class _Comparison:
         """Return what one rule does by itself: is there a value that the giver's schema allows, but not with the taker's rule?"""
         giver, taker = self._directed(old, new)
         if rule not in taker:
-            return "non-breaking", None
+            return _HARMLESS
         alone = {**giver, rule: taker[rule]}
         verdict, witness = self._escape(candidates(giver, taker), at, giver, alone)
         if rule == "pattern" and "enum" not in giver and verdict == "non-breaking":

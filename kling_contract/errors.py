@@ -13,6 +13,7 @@ KlingError
 │   ├── NotFound           404
 │   ├── RateLimited        429
 │   └── ServiceFailure     5xx
+├── ContractBroken         a server that was held against the contract does not keep it
 ├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
 ├── GenerationFailed       the generation ended in a failure
 ├── UnknownStatus          the generation is in a status that the contract does not know
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnswerError",
     "ApiError",
+    "ContractBroken",
     "CreationUncertain",
     "DocumentError",
     "DownloadError",
@@ -142,6 +144,10 @@ class RateLimited(ApiError):
 
 class ServiceFailure(ApiError):
     """5xx: the service, or something in front of it, failed."""
+
+
+class ContractBroken(KlingError):
+    """A server that was held against the contract does not keep it. The message says what was asked, what came, and what should have."""
 
 
 class CreationUncertain(KlingError):

@@ -1,0 +1,244 @@
+"""How must generations be made, go their way and end? One function a claim: it raises ContractBroken when it is not kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kling_contract.errors import ContractBroken
+from kling_contract.exchanges import same_media_type
+from kling_contract.generation import Generation
+from kling_contract.schema_walk import fits, plain
+from kling_contract.target import Target
+from kling_contract.witnesses import candidates, sample
+
+__all__ = [
+    "check_video",
+    "claim_answers_fit",
+    "claim_every_path_leads_there",
+    "claim_failures_are_told",
+    "claim_generations_are_created",
+    "claim_generations_are_independent",
+    "claim_ids_are_taken_whole",
+    "claim_ids_are_their_own",
+    "claim_media_type_may_have_parameters",
+    "claim_reading_changes_nothing",
+    "claim_refusals_change_nothing",
+    "claim_statuses_go_forward",
+    "claim_success_costs_its_price",
+    "claim_undeclared_members_are_taken",
+    "claim_valid_payloads_are_accepted",
+    "claim_videos_can_be_had",
+]
+
+_UNDECLARED = "x_undeclared"
+_CROWD = 5  # generations that are under way at once
+
+
+def claim_generations_are_created(target: Target) -> None:
+    """The least payload is accepted: the answer fits its schema and shows the first status."""
+    response = target.create()
+    _first(target, response)
+    target.must_be_sound(response)
+
+
+def claim_valid_payloads_are_accepted(target: Target) -> None:
+    """A payload that the schema allows is accepted: each optional member alone, at each of its limits, and all of them together."""
+    least, rules = target.least_payload(), plain(target.contract.request_schema)
+    _first(target, target.create({**least, **{name: sample(member) for name, member in rules["properties"].items()}}))
+    for name, member in rules["properties"].items():
+        for value in (each for each in candidates(member, member) if fits(member, each)):
+            _first(target, target.create({**least, name: value}), f"{name} may be {json.dumps(value)[:80]}")
+
+
+def claim_undeclared_members_are_taken(target: Target) -> None:
+    """A member that the schema does not declare is not refused, since nothing forbids it."""
+    _first(target, target.create({**target.least_payload(), _UNDECLARED: 1}))
+
+
+def claim_media_type_may_have_parameters(target: Target) -> None:
+    """The media type of a body may be written with parameters, and in capitals."""
+    media_type = target.creation.media_type or ""
+    for spelt in (f"{media_type}; charset=utf-8", media_type.upper()):
+        _first(target, target.create(headers={**target.authorization, "content-type": spelt}))
+
+
+def claim_every_path_leads_there(target: Target) -> None:
+    """A generation that was created through one of the documented paths can be polled through each of them."""
+    for path in target.creation.paths:
+        made = _first(target, target.create(path=path))
+        for other in target.polling.paths:
+            target.generation(target.poll(made.id, path=other), target.polling)
+
+
+def claim_ids_are_their_own(target: Target) -> None:
+    """No two generations have the same id, and a poll is answered with the id that it asked for."""
+    ids = [_first(target, target.create()).id for _ in range(_CROWD)]
+    for each in ids:
+        response = target.poll(each)
+        if target.generation(response, target.polling).id != each:
+            raise target.broken(response, "it must show the generation that was asked for")
+        if ids.count(each) > 1:
+            raise target.broken(response, "two creates were answered with this id")
+
+
+def claim_ids_are_taken_whole(target: Target) -> None:
+    """An id that is cut, extended or spelt in another case is not the id."""
+    made = _first(target, target.create())
+    for other in {made.id[:-1], f"{made.id}x", f" {made.id}", made.id.swapcase()} - {made.id}:
+        target.must_refuse(target.poll(other), "unknown_generation")
+
+
+def claim_statuses_go_forward(target: Target) -> None:
+    """A generation moves along the graph of states only, ends within the time observed, and stays as it ended."""
+    for _ in _watched(target, _first(target, target.create())):
+        pass
+
+
+def claim_answers_fit(target: Target) -> None:
+    """Every answer to a poll fits its schema, and shows what the status of the generation entails, and nothing else."""
+    shapes: Mapping[str, Mapping[str, Any]] = target.contract.observed["answers"]["get"]
+    for response, generation in _watched(target, _first(target, target.create())):
+        target.must_be_sound(response)
+        for name in dict.fromkeys(name for shape in shapes.values() for name in shape):
+            shown = generation.raw.get(name) is not None
+            if shown != (name in shapes[generation.status]):
+                raise target.broken(
+                    response, f"{name} must {'not ' if shown else ''}be shown in status {generation.status}"
+                )
+
+
+def claim_reading_changes_nothing(target: Target) -> None:
+    """Two polls at the same time show the same, and a later one what may follow."""
+    for response, generation in _watched(target, _first(target, target.create())):
+        before = target.clock.now()
+        again = target.poll(generation.id)
+        if target.clock.now() == before and again.content != response.content:
+            raise target.broken(
+                again, f"a moment ago it was answered {response.content.decode('utf-8', 'replace')[:400]}"
+            )
+
+
+def claim_refusals_change_nothing(target: Target) -> None:
+    """What is refused leaves the generations as they are."""
+    for _, generation in _watched(target, _first(target, target.create())):
+        for _ in (
+            target.create({}),
+            target.create(headers={}),
+            target.poll("nobody"),
+            target.send("DELETE", target.polling.path),
+        ):
+            again = target.poll(generation.id)
+            if not target.contract.lifecycle.allows(generation.status, target.generation(again, target.polling).status):
+                raise target.broken(again, f"before a refusal its status was {generation.status}")
+
+
+def claim_generations_are_independent(target: Target) -> None:
+    """Several generations at once go each its own way, and a later one begins anew."""
+    early = [_first(target, target.create()) for _ in range(_CROWD)]
+    *_, (_, ended) = _watched(target, early[0])
+    late = _first(target, target.create())
+    for made, wanted in ((late, late.status), *((each, ended.status) for each in early)):
+        response = target.poll(made.id)
+        seen = target.generation(response, target.polling)
+        if not target.contract.lifecycle.allows(wanted, seen.status):
+            raise target.broken(
+                response, f"it must be {wanted}: it began {'after' if made is late else 'with'} one that ended so"
+            )
+
+
+def claim_videos_can_be_had(target: Target) -> None:
+    """A generation that succeeds has a video, which downloads without a key and has the size and the type that were announced."""
+    for seconds in _durations(target):
+        *_, (response, ended) = _watched(target, _first(target, target.create({**target.least_payload(), **seconds})))
+        if target.contract.lifecycle.succeeded(ended.status):
+            check_video(target, response, ended)
+
+
+def claim_success_costs_its_price(target: Target) -> None:
+    """A generation that succeeds costs what a video of its length does, once."""
+    assert target.spent is not None
+    for seconds in _durations(target):
+        before, payload = target.spent(), {**target.least_payload(), **seconds}
+        for response, generation in _watched(target, _first(target, target.create(payload))):
+            price = target.contract.price(target.contract.video_seconds(payload))
+            early = 0 if target.contract.observed["price"]["booked"] == "on success" else price
+            due = price if target.contract.lifecycle.succeeded(generation.status) else early
+            if target.spent() - before != due:
+                raise target.broken(response, f"by now it must have cost {due}, and it cost {target.spent() - before}")
+
+
+def claim_failures_are_told(target: Target) -> None:
+    """A generation that fails says so in a final status and why."""
+    assert target.play is not None
+    target.play({"timeline": "failure"})
+    try:
+        *_, (response, ended) = _watched(target, _first(target, target.create()))
+        target.must_be_sound(response)
+        if not target.contract.lifecycle.failed(ended.status):
+            raise target.broken(response, "it must have failed: the scenario has it so")
+        missing = [
+            name for name in target.contract.observed["answers"]["get"][ended.status] if ended.raw.get(name) is None
+        ]
+        if missing:
+            raise target.broken(response, f"it must show {', '.join(missing)}")
+    finally:
+        target.play({})
+
+
+def check_video(target: Target, response: Any, generation: Generation) -> None:
+    """Download the videos of a generation that `response` showed; raise ContractBroken when they are not what it says."""
+    if not generation.videos:
+        raise target.broken(response, "it must show a video")
+    for video in generation.videos:
+        if video.url is None:
+            raise target.broken(response, "its video must have a URL")
+        file = target.send("GET", video.url, headers={})
+        kind = file.headers.get("content-type", "")
+        wanted = video.content_type or target.contract.observed["answers"]["video_content_type"]
+        if file.status_code != 200:
+            raise target.broken(response, f"its video is answered {file.status_code}")
+        if video.file_size is not None and len(file.content) != video.file_size:
+            raise target.broken(response, f"its video has {len(file.content)} bytes")
+        if not file.content or not same_media_type(kind, wanted):
+            raise target.broken(
+                response, f"its video has {len(file.content)} bytes of {kind or 'no media type'}, not of {wanted}"
+            )
+
+
+def _first(target: Target, response: Any, why: str = "") -> Generation:
+    """Read the answer to a create that must have been accepted."""
+    try:
+        made = target.generation(response, target.creation)
+    except ContractBroken as broken:
+        raise ContractBroken(f"{broken}; {why}") from None if why else broken
+    if made.status != target.contract.lifecycle.initial:
+        raise target.broken(response, f"its status must be {target.contract.lifecycle.initial} at first")
+    return made
+
+
+def _watched(target: Target, made: Generation) -> Iterator[tuple[Any, Generation]]:
+    """Poll a generation until it ends and then once more, long after, and hold its statuses against the graph."""
+    lifecycle, pace = target.contract.lifecycle, target.contract.observed["polling"]
+    last, waited, late = made.status, 0.0, False
+    while True:
+        response = target.poll(made.id)
+        seen = target.generation(response, target.polling)
+        if not lifecycle.knows(seen.status) or not lifecycle.allows(last, seen.status):
+            raise target.broken(response, f"its status was {last} before, after which this may not come")
+        yield response, seen
+        if late:
+            return
+        last, late = seen.status, lifecycle.is_final(seen.status)
+        if waited > pace["timeout"]:
+            raise target.broken(response, f"it must have ended within {pace['timeout']} seconds")
+        pause = pace["timeout"] if late else pace["interval"]
+        target.clock.sleep(pause)
+        waited += 0 if late else pause
+
+
+def _durations(target: Target) -> list[dict[str, Any]]:
+    """Return each way to ask for a length of video, as members of a payload."""
+    member = target.contract.request_schema["properties"].get("duration", {})
+    return [{}, *({"duration": seconds} for seconds in member.get("enum", ()))]

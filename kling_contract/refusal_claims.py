@@ -1,0 +1,130 @@
+"""What must a server refuse, and how? One function a claim: it raises ContractBroken when the server does not keep it."""
+
+from __future__ import annotations
+
+import json
+
+from kling_contract.mutations import mutations
+from kling_contract.target import Target
+from kling_contract.validation import refuses, validate
+
+__all__ = [
+    "claim_bad_json_is_refused",
+    "claim_broken_payloads_are_refused",
+    "claim_key_is_needed",
+    "claim_media_type_is_needed",
+    "claim_other_keys_are_refused",
+    "claim_other_methods_are_refused",
+    "claim_other_paths_are_unknown",
+    "claim_polls_need_an_id",
+    "claim_refusals_are_well_formed",
+    "claim_refusals_cost_nothing",
+    "claim_unknown_ids_are_refused",
+]
+
+_UNDECLARED = "x_undeclared"
+_STRANGE_IDS = ("nobody", "0", "a b", "../..", "%", "\0", "\U0001f408", "a" * 2000)
+_NO_PAYLOADS = (
+    *(b"", b"{", b"prompt=a+cat", b"null", b"[]", b'"a cat"', b"1", b"{}", b"{}{}", b"\xff", b"[" * 5000 + b"]" * 5000),
+)
+_OTHER_METHODS = ("PUT", "PATCH", "DELETE", "OPTIONS", "POST", "GET")
+
+
+def claim_key_is_needed(target: Target) -> None:
+    """Without a bearer token both operations refuse."""
+    _refuses(target, "", "Bearer", f"Basic {target.key}", target.key)
+
+
+def claim_other_keys_are_refused(target: Target) -> None:
+    """With a key that nobody was given both operations refuse."""
+    _refuses(target, f"Bearer {target.key}x", f"Bearer {target.key[1:]}", f"Bearer {target.key.swapcase()}0")
+
+
+def claim_broken_payloads_are_refused(target: Target) -> None:
+    """A payload that breaks a rule of the schema, whichever and wherever, is refused, unless the service is known to take it."""
+    for mutation in mutations(contract=target.contract):
+        if refuses(validate(mutation.payload, contract=target.contract)):
+            response = target.create(body=json.dumps(mutation.payload).encode())
+            target.must_refuse(response, "invalid_body", f"{mutation.id} is broken")
+
+
+def claim_bad_json_is_refused(target: Target) -> None:
+    """A body that is no JSON object, or holds what JSON has no place for, is refused."""
+    least = json.dumps(target.least_payload())
+    name, value = next(iter(target.least_payload().items()))
+    twice = f"{least[:-1]}, {json.dumps(name)}: {json.dumps(value)}}}"
+    for text in ("NaN", "Infinity", "-Infinity", "01", "'a'", '"\\x"', "9" * 5000):
+        target.must_refuse(target.create(body=f'{least[:-1]}, "{_UNDECLARED}": {text}}}'.encode()), "invalid_body")
+    for body in (*_NO_PAYLOADS, twice.encode(), least.encode("utf-16"), least.encode() + b"]"):
+        target.must_refuse(target.create(body=body), "invalid_body")
+
+
+def claim_media_type_is_needed(target: Target) -> None:
+    """A body that is not declared to be of the documented media type is refused."""
+    for value in ("", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        headers = target.authorization | ({"content-type": value} if value else {})
+        target.must_refuse(target.create(headers=headers), "wrong_media_type")
+
+
+def claim_unknown_ids_are_refused(target: Target) -> None:
+    """A poll for an id that nobody was given is refused, whatever it looks like."""
+    for strange in _STRANGE_IDS:
+        target.must_refuse(target.poll(strange), "unknown_generation")
+
+
+def claim_polls_need_an_id(target: Target) -> None:
+    """A poll that names no generation is refused."""
+    target.must_refuse(target.poll(None), "invalid_query")
+
+
+def claim_other_paths_are_unknown(target: Target) -> None:
+    """A path that is not in the document is refused."""
+    path = target.polling.path
+    for other in ("/", f"{path}/", f"{path}/some-id", path.upper(), f"{path}x"):
+        target.must_refuse(target.send(target.polling.method, other), "unknown_path")
+
+
+def claim_other_methods_are_refused(target: Target) -> None:
+    """A method that a path does not have is refused, and told which methods it has."""
+    for path in {each: None for operation in target.contract.operations.values() for each in operation.paths}:
+        allowed = {operation.method for operation in target.contract.route(path)}
+        for method in _OTHER_METHODS:
+            if method not in allowed:
+                response = target.send(method, path)
+                target.must_refuse(response, "wrong_method")
+                if {each.strip() for each in response.headers.get("allow", "").split(",")} != allowed:
+                    raise target.broken(response, f"its Allow must name {', '.join(sorted(allowed))}")
+
+
+def claim_refusals_are_well_formed(target: Target) -> None:
+    """Every refusal has the documented envelope and media type, speaks of its own status, and does not repeat the key."""
+    key = target.key
+    for response in (
+        target.create(headers={"authorization": f"Basic {key}"}),
+        target.create({}),
+        target.create(body=b"{"),
+        target.create(headers=target.authorization),
+        target.poll(None),
+        target.poll("nobody"),
+        target.send(target.polling.method, "/nowhere"),
+        target.send("DELETE", target.polling.path),
+    ):
+        target.must_be_sound(response)
+
+
+def claim_refusals_cost_nothing(target: Target) -> None:
+    """Nothing is booked for what is refused."""
+    assert target.spent is not None
+    before = target.spent()
+    for response in (target.create({}), target.create(body=b"{"), target.create(headers={}), target.poll("nobody")):
+        target.clock.sleep(target.contract.observed["polling"]["timeout"])
+        if target.spent() != before:
+            raise target.broken(response, f"it must cost nothing, and cost {target.spent() - before}")
+
+
+def _refuses(target: Target, *authorizations: str) -> None:
+    for value in authorizations:
+        headers = {"authorization": value} if value else {}
+        media_type = {"content-type": target.creation.media_type or ""}
+        target.must_refuse(target.create(headers={**media_type, **headers}), "unauthorized")
+        target.must_refuse(target.poll("nobody", headers=headers), "unauthorized")

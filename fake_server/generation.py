@@ -6,8 +6,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from kling_contract.lifecycle import Lifecycle, Timeline
+from kling_contract.lifecycle import Lifecycle, Step, Timeline
+
+if TYPE_CHECKING:
+    from fake_server.store import Store
 
 __all__ = ["Generation", "Generations"]
 
@@ -46,6 +50,21 @@ class Generation:
             return self.timeline.status_at(now - self.created_at)
         return self.timeline.steps[min(self.polls, len(self.timeline.steps) - 1)].status
 
+    def redirected(self, now: float, timeline: Timeline) -> Generation:
+        """Return it as it goes on by another timeline from `now` on, as if it had had that one from the beginning.
+
+        What could be seen before stays as it was.
+        """
+        if self.polls is None:
+            turn = max(0.0, now - self.created_at)
+            seen = [step for step in self.timeline.steps if step.at < turn]
+            ahead = [step for step in timeline.steps if step.at > turn]
+            return replace(self, timeline=Timeline((*seen, Step(timeline.status_at(turn), turn), *ahead)))
+        # a step with each poll: when each would begin by the clock does not matter, but it must be in order
+        old, new = ([step.status for step in each.steps] for each in (self.timeline, timeline))
+        statuses = [*(old + old[-1:] * self.polls)[: self.polls], *(new[self.polls :] or new[-1:])]
+        return replace(self, timeline=Timeline(tuple(Step(status, float(i)) for i, status in enumerate(statuses))))
+
     def booked(self, now: float, lifecycle: Lifecycle, when: str) -> bool:
         """Is the price booked at `now`, where the service books `when`: "on creation" or "on success"?"""
         return when == "on creation" or lifecycle.succeeded(self.status(now))
@@ -62,21 +81,26 @@ class Generations:
         self._limit = limit
         self._by_id: OrderedDict[str, Generation] = OrderedDict()
         self._ids_by_video: dict[str, str] = {}
+        self._store: Store | None = None
         self.by_id: Mapping[str, Generation] = MappingProxyType(self._by_id)
         """Those that are remembered, oldest first."""
 
-    def add(self, generation: Generation) -> None:
-        """Remember one, and let the oldest go when there are too many."""
-        self._by_id[generation.id] = generation
-        self._ids_by_video[generation.video_path] = generation.id
-        while len(self._by_id) > self._limit:
-            _, oldest = self._by_id.popitem(last=False)
-            del self._ids_by_video[oldest.video_path]
+    def keep_in(self, store: Store) -> None:
+        """Remember those that a store has, and keep there whatever happens from now on."""
+        self._store = store
+        for generation in store.generations():
+            self._remember(generation)
+
+    def put(self, generation: Generation) -> None:
+        """Remember a new one, or a known one as it is now, and let the oldest go when there are too many."""
+        if self._store is not None:  # first: what is not kept must not be seen
+            self._store.put(generation)
+        self._remember(generation)
 
     def count_poll(self, generation: Generation) -> None:
         """Note that a poll was answered, of a generation that goes by them."""
         if generation.polls is not None:
-            self._by_id[generation.id] = replace(generation, polls=generation.polls + 1)
+            self.put(replace(generation, polls=generation.polls + 1))
 
     def with_video_at(self, path: str) -> Generation | None:
         """Return the generation whose video is at a path, None when there is none."""
@@ -85,5 +109,16 @@ class Generations:
 
     def clear(self) -> None:
         """Forget all of them."""
+        if self._store is not None:
+            self._store.clear()
         self._by_id.clear()
         self._ids_by_video.clear()
+
+    def _remember(self, generation: Generation) -> None:
+        self._by_id[generation.id] = generation
+        self._ids_by_video[generation.video_path] = generation.id
+        while len(self._by_id) > self._limit:
+            _, oldest = self._by_id.popitem(last=False)
+            del self._ids_by_video[oldest.video_path]
+            if self._store is not None:
+                self._store.forget(oldest.id)

@@ -21,11 +21,15 @@ from fake_server.scenario import Scenario
 from fake_server.service import Progression, Service
 from kling_contract.clock import Clock, VirtualClock
 from kling_contract.contract import Contract
+from kling_contract.errors import DocumentError
+from kling_contract.lifecycle import Timeline
 from kling_contract.validation import Strictness
 
 if TYPE_CHECKING:
     import httpx
     import respx
+
+    from fake_server.store import Store
 
 __all__ = ["FakeServer"]
 
@@ -38,7 +42,8 @@ class FakeServer(Assertions):
     at the first poll, "polls" for one step of the timeline with each poll that is answered, whatever the time. `strictness`
     is what it refuses (see `validate`); `clock` its time (None: a VirtualClock of its own); `api_key` the key it takes
     (None: any); `seed` what its ids are drawn from; `body_limit` how many bytes a request may have; `generation_limit` how
-    many generations it remembers, the oldest going first.
+    many generations it remembers, the oldest going first; `state` a file in which generations and time outlive this fake
+    (None: nothing does). Then `close` it in the end.
 
     `journal`, `ledger` and `generations` tell afterwards what happened, and the assertions judge it. Nothing is shared
     between two fakes, and one fake may be used from several threads. Raise DocumentError for a scenario that cannot be
@@ -58,6 +63,7 @@ class FakeServer(Assertions):
         seed: int = 0,
         body_limit: int = 32 * 2**20,
         generation_limit: int = 100_000,
+        state: Path | None = None,
     ) -> None:
         if progression not in get_args(Progression):
             raise ValueError(f"progression must be one of {', '.join(get_args(Progression))}, not {progression!r}")
@@ -68,11 +74,14 @@ class FakeServer(Assertions):
         self.body_limit = body_limit
         self.journal = Journal()
         self._api_key = api_key
-        self._seed = seed
+        self._seed: int | str = seed
         self._generations = Generations(generation_limit)
         self._lock = threading.RLock()
         self._started_with = Scenario.load(scenario)
+        self._store: Store | None = None
         self._start()
+        if state is not None:
+            self._continue(state)
 
     @property
     def generations(self) -> Mapping[str, Generation]:
@@ -82,7 +91,15 @@ class FakeServer(Assertions):
     @property
     def ledger(self) -> Ledger:
         """What was created and what of it has been booked by now."""
-        return Ledger(self.contract, self._generations.by_id.values(), self.clock.now)
+        return Ledger(self.contract, self._generations.by_id.values(), self.now)
+
+    def now(self) -> float:
+        """Return the time on the clock. A later fake with the same state file never begins before a time that was told."""
+        now = self.clock.now()
+        if self._store is not None:
+            with self._lock:
+                self._store.reach(now, lead=self.clock.rate if isinstance(self.clock, VirtualClock) else 1.0)
+        return now
 
     def play(self, scenario: Scenario | Mapping[str, Any] | Path | str) -> None:
         """Go on with another scenario. Its faults count calls from now on; generations under way keep their timeline.
@@ -94,6 +111,22 @@ class FakeServer(Assertions):
             self._service.play(playable)
             self.scenario = playable
             self._calls = Calls(playable.faults)
+
+    def redirect(self, generation_id: str, timeline: Timeline | str) -> Generation:
+        """Let a generation under way go on by another timeline, as if it had had that one from the beginning.
+
+        `timeline` is as in a scenario: "failure" lets it fail when one that fails would have failed, or now if that is past.
+        Raise KeyError for an unknown generation, DocumentError for one that has ended, or for an unknown timeline.
+        """
+        playable = Scenario(timeline=timeline).timeline_under(self.contract)
+        with self._lock:
+            generation, now = self.generations[generation_id], self.now()
+            status = generation.status(now)
+            if self.contract.lifecycle.is_final(status):
+                raise DocumentError(f"{generation_id} has ended ({status}), and goes nowhere any more")
+            redirected = generation.redirected(now, playable)
+            self._generations.put(redirected)
+            return redirected
 
     def reset(self) -> None:
         """Forget every generation and exchange, and begin again with the first scenario, its faults and the seed's ids.
@@ -108,12 +141,17 @@ class FakeServer(Assertions):
     def handle(self, request: Request) -> Reply:
         """Answer one request. Never raises for anything that a request may hold."""
         with self._lock:
-            now = self.clock.now()
+            now = self.now()
             operation, served = self._service.route(request)
             fault = self._calls.next(operation) if operation is not None else None
             exchange = served(request, now) if fault is None else self._fail(fault, request, now, operation, served)
             self.journal.add(exchange)
             return exchange.reply
+
+    def close(self) -> None:
+        """Let go of the state file. A fake without one need not be closed."""
+        if self._store is not None:
+            self._store.close(self.clock.now())
 
     def transport(self) -> httpx.MockTransport:
         """Return an httpx transport, sync and async, that ends in this fake."""
@@ -141,6 +179,18 @@ class FakeServer(Assertions):
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.contract.revision}, {self.scenario.name}, {len(self.generations)} generations>"
+
+    def _continue(self, state: Path) -> None:
+        """Take up where the last fake with this state file ended, and keep everything there from now on."""
+        from fake_server.store import Store
+
+        self._store = Store(state, self.contract.revision.id)
+        self._generations.keep_in(self._store)
+        if self._store.starts > 1:  # with the seed alone it would draw the ids of the fakes before it
+            self._seed = f"{self._seed} {self._store.starts}"
+            self._start()
+        if isinstance(self.clock, VirtualClock) and self._store.time is not None:
+            self.clock.advance(max(0.0, self._store.time - self.clock.now()))
 
     def _start(self) -> None:
         self._service = Service(

@@ -124,7 +124,7 @@ class Service:
         if refuses(violations):
             return self.refuse(request, now, "invalid_body", violations, operation.id)
         generation = self._generation(payload, now)
-        self._generations.add(generation)
+        self._generations.put(generation)
         reply = self._answers.created(operation.success, self._values(generation, self._first, self._origin(request)))
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 

@@ -92,8 +92,7 @@ class _Comparison:
         if left or right:
             over = [added[j] for j in right] if self._reading else [gone[i] for i in left]
             weighed = [self._weigh(each, olds if self._reading else news, at) for each in over]
-            grave = [each for each in weighed if each[0] != "non-breaking"]
-            verdict, witness = min(grave, key=lambda each: get_args(Verdict).index(each[0]), default=_HARMLESS)
+            verdict, witness = min(weighed, key=lambda each: get_args(Verdict).index(each[0]), default=_HARMLESS)
             was, now = _names(olds), _names(news)
             if was != now:
                 yield Difference(at.pointer, "type", was, now, verdict, witness)

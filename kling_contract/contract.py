@@ -107,7 +107,7 @@ class Contract:
         None means the one that the environment variable KLING_CONTRACT_REVISION names, or else the default of the
         documents. Raise UnknownRevision, which lists what there is.
         """
-        asked = revision or os.environ.get(REVISION_VARIABLE)
+        asked = revision or (REVISION_VARIABLE in os.environ and os.environ[REVISION_VARIABLE])
         if not asked:
             return _default()
         known = revisions()

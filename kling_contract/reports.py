@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
 
 from kling_contract import __version__
 from kling_contract.validation import Severity, Violation, refuses
@@ -94,6 +93,8 @@ def _text(results: Iterable[Judged], color: bool) -> Iterator[str]:
     totals: Counter[str] = Counter()
     for judged in _counted(results, totals):
         findings = judged.findings
+        if not findings:
+            continue
         rows = [(_place(judged.name, each), each.severity, _where(each), _shown(each.rule)) for each in findings]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for finding, row in zip(findings, rows, strict=True):
@@ -171,6 +172,8 @@ def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[
 
 
 def _junit(results: Iterable[Judged], failing: Sequence[Severity]) -> Iterator[str]:
+    from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
+
     cases = []
     totals: Counter[str] = Counter()
     for judged in results:
@@ -198,7 +201,8 @@ def _junit(results: Iterable[Judged], failing: Sequence[Severity]) -> Iterator[s
 def _counted(results: Iterable[Judged], totals: Counter[str]) -> Iterator[Judged]:
     for judged in results:
         totals[judged.verdict] += 1
-        totals.update(each.severity for each in judged.violations)
+        for each in judged.violations:
+            totals[each.severity] += 1
         yield judged
 
 

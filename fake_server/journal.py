@@ -38,8 +38,9 @@ class Exchange:
     @property
     def arrived(self) -> bool:
         """Did the sender get the whole reply? Not if the connection broke, or it would not wait so long."""
-        patience = self.request.read_timeout
-        return self.reply.cut is None and (patience is None or self.reply.delay <= patience)
+        cut, patience = self.reply.cut, self.request.read_timeout
+        whole = cut is None or cut >= len(self.reply.body) > 0
+        return whole and self.reply.status > 0 and (patience is None or self.reply.delay <= patience)
 
     @property
     def answered_status(self) -> str | None:

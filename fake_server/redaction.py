@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from fake_server.messages import Headers, Request
 
@@ -102,7 +102,7 @@ def _clean_url(url: str) -> tuple[str, list[str]]:
     for i, parameter in enumerate(parameters):
         name, equals, value = parameter.partition("=")
         if value and _is_secret(name):
-            secrets += [value, unquote_plus(value)]
+            secrets += [value, unquote(value), unquote_plus(value)]
             parameters[i] = f"{name}{equals}{_HIDDEN}"
     return f"{start}{mark}{'&'.join(parameters)}", secrets
 

@@ -82,13 +82,14 @@ def _row(exchange: Exchange) -> tuple[str, str]:
     request, reply = exchange.request, exchange.reply
     target = request.target
     path = f"{target.path}?{target.query}" if target.query else target.path
-    came = str(reply.status) if reply.status else "nothing"
-    if reply.cut is not None:
-        came = (
-            f"{came}, cut after {reply.cut:,} bytes" if reply.cut and reply.status else "nothing: the connection died"
-        )
-    elif not exchange.arrived:
-        came += f", {reply.delay:g} s late, when nobody waited any more"
+    came = str(reply.status)
+    if not exchange.arrived:
+        if reply.cut == 0 or not reply.status:
+            came = "nothing: the connection broke"
+        elif reply.cut is not None:
+            came += f", broken off after {reply.cut:,} bytes"
+        else:
+            came += f", {reply.delay:g} s late: nobody waited any more"
     why = exchange.reason or exchange.answered_status or ""
     return (
         f"{shortened(request.method, 7):<6} {shortened(path, _TARGET):<{_TARGET}}",

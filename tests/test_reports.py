@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml
 
@@ -129,6 +129,7 @@ def test_json_is_json_to_our_own_parser(found: Sequence[Judged]) -> None:
 
 
 @given(st.lists(violations(anything), min_size=1, max_size=4))
+@example([Violation("/%2C", "%3A", "50%0A%25 and\r\nmore")])
 def test_github_reads_back_what_was_found(found: Sequence[Violation]) -> None:
     """Taken apart as GitHub's runner does, each workflow command gives the finding back."""
     told = list(lines([Judged("payload.json", found)], "github"))
@@ -249,6 +250,7 @@ def test_sarif_keeps_its_schema_and_loses_nothing(found: Sequence[Judged]) -> No
 
 
 @given(results(anything), st.sampled_from(SEVERITIES))
+@example([Judged("a\r\n", [Violation("", "rule\r", "one\rtwo\n]]>\x00")])], "error")
 def test_junit_opens_and_its_totals_hold(found: Sequence[Judged], fail_on: Severity) -> None:
     """A JUnit reader sees one case a payload: failed from `fail_on` upwards, in error when it could not be read."""
     report = JUnitXml.fromstring(render(found, "junit", fail_on=fail_on).encode("ascii"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,6 +66,17 @@ class Scenario:
             except ValueError as unordered:
                 raise DocumentError(f"this is no scenario: timeline: {unordered}") from unordered
         return cls(**read)
+
+    def data(self) -> dict[str, Any]:
+        """Return the JSON form, as a file has it."""
+        steps = [] if isinstance(self.timeline, str) else [asdict(step) for step in self.timeline.steps]
+        return {
+            "name": self.name,
+            "purpose": self.purpose,
+            "timeline": steps or self.timeline,
+            "answers": dict(self.answers),
+            "faults": [fault.data() for fault in self.faults],
+        }
 
     def timeline_under(self, contract: Contract) -> Timeline:
         """Return how a generation goes under `contract`. Raise DocumentError when that has no timeline of this name."""

@@ -172,10 +172,13 @@ class FakeServer(Assertions):
         return intercept.intercept(self)
 
     def live(self, *, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:
-        """Serve on a real port while the context lasts, and give the base URL. Port 0 takes any free one."""
-        from fake_server import live
+        """Serve on a real port while the context lasts, and give the base URL. Port 0 takes any free one.
 
-        return live.live(self, host=host, port=port)
+        Under `/_fake/` on that port the fake can be steered, and asked what it saw: see `Controlled`.
+        """
+        from fake_server import control, live
+
+        return live.live(control.Controlled(self, host=host), host=host, port=port)
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.contract.revision}, {self.scenario.name}, {len(self.generations)} generations>"

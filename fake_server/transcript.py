@@ -6,16 +6,18 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 from fake_server.journal import Exchange, Journal
 
-__all__ = ["curl", "shortened", "table", "violations"]
+__all__ = ["curl", "line", "shortened", "table", "violations"]
 
 _FIRST, _LAST = 8, 16  # rows that a long table begins and ends with
 _TARGET = 72
 _WHY = 80
+_LINE = 400
 _TEXT = 60
 _BODY = 1200
 _SENT_ON = ("content-type", "range")  # the header fields that a curl line repeats
@@ -42,6 +44,15 @@ def table(journal: Journal) -> str:
     if len(rows) > _FIRST + _LAST:
         rows[_FIRST:-_LAST] = [f"  … {len(rows) - _FIRST - _LAST:,} more lines …"]
     return lost + "\n".join(rows)
+
+
+def line(exchange: Exchange) -> str:
+    """Return one exchange as a line: the fake's time, method, path and query, what came back, and what was wrong."""
+    method, path = _asked(exchange)
+    wrong = "; ".join(f"{violation.severity} {violation}" for violation in exchange.violations)
+    why = wrong or exchange.reason or exchange.answered_status or ""
+    when = datetime.fromtimestamp(exchange.at, UTC)
+    return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_came(exchange)}  {shortened(why, _LINE)}".rstrip()
 
 
 def violations(exchanges: Iterable[Exchange]) -> str:
@@ -79,22 +90,29 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _row(exchange: Exchange) -> tuple[str, str]:
-    request, reply = exchange.request, exchange.reply
-    target = request.target
-    path = f"{target.path}?{target.query}" if target.query else target.path
-    came = str(reply.status)
-    if not exchange.arrived:
-        if reply.cut == 0 or not reply.status:
-            came = "nothing: the connection broke"
-        elif reply.cut is not None:
-            came += f", broken off after {reply.cut:,} bytes"
-        else:
-            came += f", {reply.delay:g} s late: nobody waited any more"
+    method, path = _asked(exchange)
     why = exchange.reason or exchange.answered_status or ""
     return (
-        f"{shortened(request.method, 7):<6} {shortened(path, _TARGET):<{_TARGET}}",
-        f"{came}  {shortened(why, _WHY)}".rstrip(),
+        f"{method:<6} {shortened(path, _TARGET):<{_TARGET}}",
+        f"{_came(exchange)}  {shortened(why, _WHY)}".rstrip(),
     )
+
+
+def _asked(exchange: Exchange) -> tuple[str, str]:
+    target = exchange.request.target
+    path = f"{target.path}?{target.query}" if target.query else target.path
+    return shortened(exchange.request.method, 7), path
+
+
+def _came(exchange: Exchange) -> str:
+    reply = exchange.reply
+    if exchange.arrived:
+        return str(reply.status)
+    if reply.cut == 0 or not reply.status:
+        return "nothing: the connection broke"
+    if reply.cut is not None:
+        return f"{reply.status}, broken off after {reply.cut:,} bytes"
+    return f"{reply.status}, {reply.delay:g} s late: nobody waited any more"
 
 
 def _body(body: bytes) -> str:

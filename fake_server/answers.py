@@ -64,7 +64,9 @@ class Answers:
         Raise DocumentError, and change nothing, when they ask for what nothing provides.
         """
         created = JsonTemplate(shapes.get("create", self._answers["create"]))
-        polled = {status: JsonTemplate(shape) for status, shape in (self._answers["get"] | shapes.get("get", {})).items()}
+        polled = {
+            status: JsonTemplate(shape) for status, shape in (self._answers["get"] | shapes.get("get", {})).items()
+        }
         known = _PROVIDED | ({"usd"} if self._per_usd else set())
         for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
             raise DocumentError(f"answers ask for {{{name}}}; what is provided is {', '.join(sorted(known))}")

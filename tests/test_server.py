@@ -253,13 +253,76 @@ def test_a_scenario_can_be_given_in_any_form(tmp_path: Any) -> None:
     (tmp_path / "odd.json").write_text(json.dumps(data))
     made = Scenario(name="odd", timeline=Timeline.from_steps(data["timeline"]))  # type: ignore[arg-type]
     for scenario in (data, tmp_path / "odd.json", made):
-        fake = FakeServer(scenario=scenario)  # type: ignore[arg-type]
+        fake = FakeServer(scenario=scenario)
         assert fake.scenario == made
         created = create(fake, EXAMPLE).json()
         advance(fake, 5)
         assert get(fake, created["id"]).json()["status"] == "vanished"
-    with pytest.raises(DocumentError, match="choose one of .*fails, happy"):
+    with pytest.raises(DocumentError, match=r"choose one of .*fails, .*happy"):
         FakeServer(scenario="nonsense")
     (tmp_path / "bad.json").write_text("[]")
     with pytest.raises(DocumentError, match="cannot be used"):
         FakeServer(scenario=tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("revision", revisions())
+@pytest.mark.parametrize("scenario", ["happy", "fails", "never-finishes"])
+def test_immediate_is_over_at_the_first_poll(revision: str, scenario: str) -> None:
+    """With "immediate" a create answers as ever, and the first poll shows the end, without any time passing; so does the bill."""
+    fake = FakeServer(revision=revision, scenario=scenario, progression="immediate")
+    steps = fake.scenario.timeline_under(fake.contract).steps
+    created = create(fake, EXAMPLE).json()
+    assert created["status"] == steps[0].status
+    (charge,) = fake.ledger.charges
+    assert get(fake, created["id"]).json()["status"] == steps[-1].status
+    lifecycle = fake.contract.lifecycle
+    states = {True: "booked", False: "void" if lifecycle.failed(steps[-1].status) else "pending"}
+    assert charge.state == states[lifecycle.succeeded(steps[-1].status)]
+
+
+@given(st.lists(st.integers(0, 2), max_size=12), st.floats(0, 1000))
+def test_polls_move_their_own_generation(polled: list[int], seconds: float) -> None:
+    """With "polls" the n-th poll of a generation shows the n-th step, whatever the time and whichever others are polled."""
+    fake = FakeServer(progression="polls")
+    steps = fake.contract.timeline.steps
+    ids = [create(fake, EXAMPLE).json()["id"] for _ in range(3)]
+    seen = [0, 0, 0]
+    for which in polled:
+        advance(fake, seconds)
+        answer = get(fake, ids[which]).json()
+        assert answer["status"] == steps[min(seen[which], len(steps) - 1)].status
+        assert ("video" in answer) == fake.contract.lifecycle.succeeded(answer["status"])
+        seen[which] += 1
+    ended = [count >= len(steps) - 1 for count in seen]
+    assert [charge.state == "booked" for charge in fake.ledger.charges] == ended
+    assert [generation.polls for generation in fake.generations.values()] == seen
+
+
+def test_a_poll_that_is_not_answered_moves_nothing() -> None:
+    """With "polls" a refused poll, and one that meets a refusing fault, leave the generation where it is."""
+    fake = FakeServer(
+        progression="polls", scenario={"faults": [{"operation": "getGeneration", "times": 3, "status": 503}]}
+    )
+    generation_id = create(fake, EXAMPLE).json()["id"]
+    for _ in range(3):
+        get(fake, generation_id)
+    get(fake, "no-such-id")
+    assert get(fake, generation_id).json()["status"] == fake.contract.timeline.steps[0].status
+
+
+def test_a_progression_must_be_one() -> None:
+    """An unknown progression is refused with those that there are."""
+    with pytest.raises(ValueError, match="time, immediate, polls"):
+        FakeServer(progression="fast")  # type: ignore[arg-type]
+
+
+def test_another_scenario_leaves_what_is_under_way() -> None:
+    """After play() a generation under way keeps its timeline, and a new one has that of the new scenario."""
+    fake = FakeServer()
+    before = create(fake, EXAMPLE).json()["id"]
+    fake.play("fails")
+    after = create(fake, EXAMPLE).json()["id"]
+    advance(fake, 10_000)
+    lifecycle = fake.contract.lifecycle
+    assert lifecycle.succeeded(get(fake, before).json()["status"])
+    assert lifecycle.failed(get(fake, after).json()["status"])

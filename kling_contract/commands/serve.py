@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from kling_contract.commands import options
 
+if TYPE_CHECKING:
+    from fake_server.live import BaseURL
+    from fake_server.server import FakeServer
+
 __all__ = ["command"]
+
+_MEGABYTE = 2**20
 
 
 @click.command("serve")
@@ -20,68 +27,127 @@ __all__ = ["command"]
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
+@click.option("--tls", is_flag=True, help="Serve https, under a throw-away certificate. Needs trustme.")
+@options.scenario
+@click.option(
+    "--progression",
+    type=click.Choice(["time", "immediate", "polls"]),
+    default="time",
+    show_default=True,
+    help="What moves a generation: time, nothing (it has ended at the first poll), or each poll by one step.",
+)
 @click.option(
     "--rate",
     type=click.FloatRange(0),
     default=60.0,
     show_default=True,
-    help="Virtual seconds that pass in each real one.",
+    help="Virtual seconds that pass in each real one; with 0 only POST /_fake/clock moves the time.",
 )
-@click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="The only key to take, instead of any.")
-@click.option("--seed", type=int, default=0, show_default=True, help="What generation ids are drawn from.")
-@options.scenario
 @options.strictness
 @options.revision
+@click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="The only key to take, instead of any.")
+@click.option("--seed", type=int, default=0, show_default=True, help="What generation ids are drawn from.")
+@click.option(
+    "--body-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MB",
+    default=32.0,
+    show_default=True,
+    help="Megabytes that the body of a request may have.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep generations, ledger and time in this file, and go on from there next time.",
+)
+@click.option(
+    "--log", is_flag=True, help="Say on standard error what each request was answered, and what was wrong with it."
+)
+@click.option("--no-control", is_flag=True, help="Serve nothing under /_fake/, where the fake is steered and asked.")
 def command(
     host: str,
     port: int,
-    rate: float,
-    api_key: str | None,
-    seed: int,
+    tls: bool,
     scenario: str,
+    progression: str,
+    rate: float,
     strictness: str,
     revision: str | None,
+    api_key: str | None,
+    seed: int,
+    body_limit: float,
+    state: Path | None,
+    log: bool,
+    no_control: bool,
 ) -> None:
     """Run the fake server on a real port until Ctrl-C.
 
     Point a program at it by changing its base URL from the API's to the one printed here. Nothing is billed, nothing
     leaves this machine, and image links are never fetched.
     """
-    from pathlib import Path
+    import tempfile
 
+    from fake_server.control import Controlled
+    from fake_server.doors import Handler
     from fake_server.live import serve
+    from fake_server.log import Logged
+    from fake_server.origins import is_loopback
     from fake_server.server import FakeServer
     from kling_contract.clock import VirtualClock
 
     fake = FakeServer(
         revision=revision,
         scenario=Path(scenario) if scenario.endswith(".json") else scenario,
-        strictness=strictness,  # type: ignore[arg-type]  # click has checked it
+        progression=progression,  # type: ignore[arg-type]  # click has checked it
+        strictness=strictness,  # type: ignore[arg-type]
         clock=VirtualClock(rate=rate),
         api_key=api_key,
         seed=seed,
+        body_limit=int(body_limit * _MEGABYTE),
+        state=state,
     )
+    door: Handler = Logged(fake, lambda line: click.echo(line, err=True)) if log else fake
+    if not no_control:
+        door = Controlled(fake, door=door, host=host)
 
-    def ready(url: str) -> None:
-        ends = fake.scenario.timeline_under(fake.contract).final
-        click.echo(f"fake Kling server ready on {url}  (Ctrl-C ends it)")
-        click.echo(f"  revision    {fake.contract.revision}, {strictness}")
-        for operation in fake.contract.operations.values():
-            click.echo(f"  {operation.method:<11} {url}{operation.path}")
-        if rate:
-            click.echo(
-                f"  scenario    {fake.scenario.name}: {ends.status} after {ends.at:g} s, which take {ends.at / rate:.1f} s here"
-            )
-        else:
-            click.echo(f"  scenario    {fake.scenario.name}; time stands still (rate 0)")
-        if not _loopback(host):
-            click.echo(f"kling-contract: warning: {host} can be reached from other machines", err=True)
+    with tempfile.TemporaryDirectory(prefix="kling-contract-") as folder:
 
-    serve(fake, host=host, port=port, on_ready=ready)
+        def ready(url: BaseURL) -> None:
+            _introduce(fake, url, rate)
+            if url.ca_pem is not None:
+                trusted = Path(folder) / "ca.pem"
+                trusted.write_text(url.ca_pem)
+                click.echo(
+                    f"  trust       {trusted}  (curl --cacert, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS)"
+                )
+            if state is not None:
+                click.echo(f"  state       {state}: {len(fake.generations):,} generations from before")
+            if not no_control:
+                click.echo(f"  control     {url}/_fake/health")
+            if not is_loopback(host):
+                click.echo(f"kling-contract: warning: {host} can be reached from other machines", err=True)
+
+        try:
+            serve(door, host=host, port=port, tls=tls, on_ready=ready)
+        except ModuleNotFoundError as missing:
+            raise click.UsageError(str(missing)) from missing
+        finally:
+            fake.close()
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _introduce(fake: FakeServer, url: str, rate: float) -> None:
+    click.echo(f"fake Kling server ready on {url}  (Ctrl-C ends it)")
+    click.echo(f"  revision    {fake.contract.revision}, {fake.strictness}")
+    for operation in fake.contract.operations.values():
+        click.echo(f"  {operation.method:<11} {url}{operation.path}")
+    steps = fake.scenario.timeline_under(fake.contract).steps
+    end = steps[-1]
+    if fake.progression == "immediate":
+        goes = f"{end.status} at the first poll"
+    elif fake.progression == "polls":
+        goes = f"{end.status} at poll {len(steps)}"
+    elif rate:
+        goes = f"{end.status} after {end.at:g} s, which take {end.at / rate:.1f} s here"
+    else:
+        goes = f"{end.status} after {end.at:g} s; time stands still (rate 0)"
+    click.echo(f"  scenario    {fake.scenario.name}: {goes}")

@@ -1,6 +1,7 @@
 # Every target sets itself up in .venv from a fresh clone. Another interpreter: make PYTHON=python3.12 test
 PYTHON ?= python3
 BIN := .venv/bin
+USABLE := .venv/.usable
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
@@ -14,17 +15,25 @@ help:
 	@echo "make media   draw fixtures/media again (needs ffmpeg and the DejaVu fonts)"
 	@echo "make clean   remove what the others made"
 
-$(READY): pyproject.toml
+# $(call install,EXTRA): put the project into .venv, with uv where it is
+define install
 	@if command -v uv >/dev/null; then \
 	  { [ -x $(BIN)/python ] || uv venv --quiet --python $(PYTHON) .venv; } && \
-	  uv pip install --quiet --python $(BIN)/python -e '.[dev]'; \
+	  uv pip install --quiet --python $(BIN)/python -e '.$(1)'; \
 	else \
 	  { [ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv; } && \
-	  $(BIN)/python -m pip install --quiet -e '.[dev]'; \
+	  $(BIN)/python -m pip install --quiet -e '.$(1)'; \
 	fi
 	@touch $@
+endef
 
-demo: $(READY)
+$(USABLE): pyproject.toml
+	$(call install,)
+
+$(READY): pyproject.toml
+	$(call install,[dev])
+
+demo: $(USABLE)
 	@$(BIN)/kling-contract demo
 
 # coverage starts before pytest: it would miss what a pytest plugin imports

@@ -36,7 +36,7 @@ _FORMATS = {"uri": "a URI", "date-time": "a date and time of RFC 3339"}
 
 def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revision: str) -> str:
     """Return one line that says what is wrong. For "required", `value` is the object that lacks the member."""
-    limit = schema.get(rule) if isinstance(schema, Mapping) else None
+    limit = schema.get(rule)
     match rule:
         case "required":
             return f"{path[-1]} is missing, and is required"

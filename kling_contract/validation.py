@@ -147,7 +147,7 @@ class Judge:
             kind, path = error.kind, tuple(error.instance_path)
             schema_path = tuple(error.schema_path)
             if kind.name == "required":
-                yield self._violation((*path, kind.property), "required", value, schema_path)
+                yield self._violation((*path, kind.value), "required", value, schema_path)
             elif kind.name == "additionalProperties":
                 for name in kind.value:
                     yield self._violation((*path, name), _UNDECLARED, value, schema_path)

@@ -52,6 +52,11 @@ class Service:
         self._body_limit = body_limit
         self._host = urlsplit(contract.base_url).netloc
         self._judge = judge_for(contract)
+        self._operations = {
+            (operation.method, path): operation.id
+            for operation in contract.operations.values()
+            for path in operation.paths
+        }
         # While a generation stays in a status its answer stays the same, and it is asked for often.
         self._polled = functools.lru_cache(maxsize=1024)(self._poll)
 
@@ -74,12 +79,13 @@ class Service:
 
     def route(self, request: Request) -> tuple[str | None, Callable[[Request, float], Exchange]]:
         """Return which operation a request is a call of, "download" for a video's, and what answers it at a time."""
-        if request.method in ("GET", "HEAD") and self._generations.with_video_at(request.target.path) is not None:
+        path = request.target.path
+        operation = self._operations.get((request.method.upper(), path))
+        if operation is not None:
+            return operation, self._create if operation == _CREATE else self._get
+        if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
-        _, operation = operation_of(self._contract, request.method, request.url)
-        if operation is None:
-            return None, self._serve_nothing
-        return operation.id, self._create if operation.id == _CREATE else self._get
+        return None, self._serve_nothing
 
     def refuse(
         self,

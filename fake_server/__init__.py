@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fake_server.exercises import exercise as exercise
     from fake_server.faults import Fault as Fault
     from fake_server.messages import Reply as Reply
     from fake_server.messages import Request as Request
@@ -21,6 +22,7 @@ _HOMES = {
     "Reply": "messages",
     "Request": "messages",
     "Scenario": "scenario",
+    "exercise": "exercises",
 }
 
 __all__ = sorted(_HOMES)

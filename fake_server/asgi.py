@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from fake_server.doors import Handler, answer, real_seconds
 from fake_server.messages import Headers, Request
 
-__all__ = ["Application", "app"]
+__all__ = ["Application", "app", "hang_up"]
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,7 +60,7 @@ async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> No
     if trouble is not None and not await _still_there(receive, real_seconds(fake, trouble)):
         return
     if cut == 0:
-        await _hang_up(receive, send)
+        await hang_up(receive, send)
         return
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     if not whole:
@@ -68,7 +68,7 @@ async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> No
     await send({"type": "http.response.start", "status": status, "headers": raw})
     if cut is not None:
         await send({"type": "http.response.body", "body": content[:cut], "more_body": True})
-        await _hang_up(receive, send)
+        await hang_up(receive, send)
         return
     await send({"type": "http.response.body", "body": content, "more_body": not whole})
     if not whole and await _drain(receive):
@@ -118,7 +118,7 @@ async def _still_there(receive: Receive, seconds: float) -> bool:
     return True
 
 
-async def _hang_up(receive: Receive, send: Send) -> None:
+async def hang_up(receive: Receive, send: Send) -> None:
     """End the connection, however far the response is.
 
     ASGI has no word for this: under uvicorn its transport is closed; any other server is left with an application that

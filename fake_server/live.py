@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from fake_server.asgi import app
+from fake_server.asgi import Application, app
 from fake_server.doors import Handler
 
 __all__ = ["BaseURL", "ListenError", "live", "serve"]
@@ -37,8 +37,10 @@ class BaseURL(str):
 
 
 @contextlib.contextmanager
-def live(fake: Handler, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False) -> Iterator[BaseURL]:
-    """Serve a fake from a thread while the context lasts, and give its base URL.
+def live(
+    fake: Handler | Application, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False
+) -> Iterator[BaseURL]:
+    """Serve a fake, or an ASGI application, from a thread while the context lasts, and give its base URL.
 
     Port 0 takes any free one. With `tls` it is https, under a certificate made for the occasion by trustme.
     Raise ListenError when the port cannot be had.
@@ -68,14 +70,14 @@ def live(fake: Handler, *, host: str = "127.0.0.1", port: int = 0, tls: bool = F
 
 
 def serve(
-    fake: Handler,
+    fake: Handler | Application,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     tls: bool = False,
     on_ready: Callable[[BaseURL], None],
 ) -> None:
-    """Serve a fake in the foreground; return at once on Ctrl-C or SIGTERM, whoever is connected.
+    """Serve a fake, or an ASGI application, in the foreground; return at once on Ctrl-C or SIGTERM, whoever is connected.
 
     `on_ready` is called with the base URL when the port answers. The rest is as for `live`.
     """
@@ -126,11 +128,11 @@ class _Server(uvicorn.Server):
 
 
 def _prepare(
-    fake: Handler, host: str, port: int, tls: bool, on_ready: Callable[[], None]
+    fake: Handler | Application, host: str, port: int, tls: bool, on_ready: Callable[[], None]
 ) -> tuple[_Server, socket.socket, BaseURL]:
     context, ca_pem = _certificate(host) if tls else (None, None)
     config = uvicorn.Config(
-        app(fake),
+        fake if callable(fake) else app(fake),
         interface="asgi3",
         lifespan="off",
         ws="none",

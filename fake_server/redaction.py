@@ -15,7 +15,7 @@ from fake_server.messages import Headers, Request
 if TYPE_CHECKING:
     from fake_server.journal import Exchange
 
-__all__ = ["hidden", "without_keys"]
+__all__ = ["hidden", "keys_in", "without_keys"]
 
 _KEPT_HEADERS = frozenset(
     {
@@ -42,13 +42,8 @@ def without_keys(request: Request) -> tuple[Request, tuple[str, ...]]:
     parameter that is named like a key. What came there, or in another header, is a key. Is there no spelling, none recurs;
     else pass them on to `hidden`. Keys of fewer than 8 characters are not looked for.
     """
-    headers, url = request.headers, request.url
-    keys = [value for name, value in headers.items() if name not in _KEPT_HEADERS and _is_secret(name)]
-    _, _, query = url.partition("?")
-    if "@" in url or (query and any(_is_secret(each.partition("=")[0]) for each in query.split("&"))):
-        url, found = _clean_url(url)
-        keys += found
-    kept = Request(request.method, url, headers.only(_KEPT_HEADERS), request.body, request.read_timeout)
+    url, keys = _parted(request)
+    kept = Request(request.method, url, request.headers.only(_KEPT_HEADERS), request.body, request.read_timeout)
     if keys:
         spellings = _spellings(tuple(keys))
         texts = "\n".join([url, *(value for _, value in kept.headers.items())])
@@ -56,6 +51,11 @@ def without_keys(request: Request) -> tuple[Request, tuple[str, ...]]:
             if each in texts or (kept.body and _utf8(each) in kept.body):
                 return kept, spellings
     return kept, ()
+
+
+def keys_in(request: Request) -> tuple[str, ...]:
+    """Return every spelling of the keys that a request was sent with, the longest first; those of fewer than 8 characters not."""
+    return _spellings(tuple(_parted(request)[1]))
 
 
 def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
@@ -84,6 +84,17 @@ def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
             for each in exchange.violations
         ),
     )
+
+
+def _parted(request: Request) -> tuple[str, list[str]]:
+    """Return the URL as it may be kept, and what came where keys do."""
+    url = request.url
+    keys = [value for name, value in request.headers.items() if name not in _KEPT_HEADERS and _is_secret(name)]
+    _, _, query = url.partition("?")
+    if "@" in url or (query and any(_is_secret(each.partition("=")[0]) for each in query.split("&"))):
+        url, found = _clean_url(url)
+        keys += found
+    return url, keys
 
 
 @functools.lru_cache(maxsize=256)

@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Fault, Reply, Request, Scenario
 from fake_server.doors import Trouble, answer, arrives_in_time, real_seconds
 from fake_server.faults import merged
+from fake_server.media import video
 from fake_server.messages import Headers
 from kling_contract import Contract, SystemClock, VirtualClock
 from kling_contract.documents import SCHEMAS, read_json
@@ -24,6 +25,7 @@ SCHEMA = read_json(SCHEMAS / "scenario.schema.json")["$defs"]["fault"]
 REFEREE = jsonschema.Draft202012Validator(SCHEMA)
 OPERATIONS = SCHEMA["properties"]["operation"]["enum"]
 REASONS = CONTRACT.observed["refusals"]["reasons"]
+VIDEO_SIZE = len(video(CONTRACT.video_seconds({})))
 KEY = {"authorization": "Bearer k"}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
@@ -59,7 +61,8 @@ def played(*faults: Fault, **options: Any) -> FakeServer:
 )
 def test_a_fault_hits_the_calls_it_names(operation: Any, after: int, times: int | None, calls: list[str]) -> None:
     """A fault hits the calls of its operation from `after` on, `times` of them, whatever other calls come in between."""
-    fake = played(Fault(operation=operation, after=after, times=times, status=599))
+    other: Any = "createGeneration" if operation == "getGeneration" else "getGeneration"
+    fake = played(Fault(operation=operation, after=after, times=times, status=599), Fault(operation=other, status=598))
     own = 0
     for call in calls:
         reply = create(fake) if call == "createGeneration" else get(fake, "nobody")
@@ -67,14 +70,15 @@ def test_a_fault_hits_the_calls_it_names(operation: Any, after: int, times: int 
             assert (reply.status == 599) == (after <= own < after + (math.inf if times is None else times))
             own += 1
         else:
-            assert reply.status != 599
+            assert reply.status == 598
 
 
-@given(st.lists(st.sampled_from(["refused", "before", "after", "fine", "patched"]), max_size=8))
+@given(st.lists(st.sampled_from(["refused", "answered", "before", "after", "fine", "patched"]), max_size=8))
 def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
     """A create that was refused or never read is not billed; one whose answer was lost or changed is billed once."""
     kinds: dict[str, dict[str, Any]] = {
         "refused": {"refusal": next(iter(REASONS))},
+        "answered": {"status": CONTRACT.operations["createGeneration"].success, "body": {"id": "a"}},
         "before": {"drop": "before"},
         "after": {"drop": "after"},
         "patched": {"patch": {"id": "another"}},
@@ -224,7 +228,18 @@ def test_the_journal_has_what_was_lost() -> None:
     assert (unread.status, unread.body, unread.cut) == (0, b"", 0)
 
 
+def test_another_body_has_its_own_length() -> None:
+    """A body in place of a video states its own length, not that of the video."""
+    fake = played(Fault(operation="download", body="moved"), progression="immediate")
+    create(fake)
+    (generation,) = fake.generations.values()
+    _, headers, body, _ = answer(fake, Request("GET", generation.video_url))
+    assert (headers["content-length"], body) == ("5", b"moved")
+
+
 @given(st.integers(1, 40_000), st.booleans())
+@example(VIDEO_SIZE, False)
+@example(VIDEO_SIZE - 1, False)
 def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
     """A truncated download states its whole length, and breaks unless all of its bytes have come by then."""
     fake = played(Fault(operation="download", truncate=size), progression="immediate")

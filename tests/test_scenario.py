@@ -150,6 +150,7 @@ WRONG = [
     ('{"answers": {"post": {}}}', "answers/post.*create"),
     ('{"faults": [{"operation": "delete", "status": 500}]}', "faults/0/operation"),
     ('{"faults": [{"operation": "getGeneration"}]}', "faults/0: .*refusal, status"),
+    ('{"name": 5, "purpose": 6}', "name: .*; purpose: "),
     ("{", "Expecting"),
 ]
 

@@ -317,7 +317,7 @@ def test_a_progression_must_be_one() -> None:
 
 
 def test_another_scenario_leaves_what_is_under_way() -> None:
-    """After play() a generation under way keeps its timeline, and a new one has that of the new scenario."""
+    """After play() a generation under way keeps its timeline, a new one has the new scenario's, and all answers look like that."""
     fake = FakeServer()
     before = create(fake, EXAMPLE).json()["id"]
     fake.play("fails")
@@ -326,3 +326,5 @@ def test_another_scenario_leaves_what_is_under_way() -> None:
     lifecycle = fake.contract.lifecycle
     assert lifecycle.succeeded(get(fake, before).json()["status"])
     assert lifecycle.failed(get(fake, after).json()["status"])
+    fake.play("completed-without-video")
+    assert "video" not in get(fake, before).json()

@@ -147,7 +147,16 @@ class ServiceFailure(ApiError):
 
 
 class ContractBroken(KlingError):
-    """A server that was held against the contract does not keep it. The message says what was asked, what came, and what should have."""
+    """A server that was held against the contract does not keep it. The message says what was asked, what came, and what should have.
+
+    `request` is what was sent (None: no single request shows it), `came` the answer in words, `wrong` what is wrong with it.
+    """
+
+    def __init__(self, message: str, *, request: Any = None, came: str = "", wrong: str = "") -> None:
+        super().__init__(message)
+        self.request = request
+        self.came = came
+        self.wrong = wrong or message
 
 
 class CreationUncertain(KlingError):

@@ -212,7 +212,9 @@ def _first(target: Target, response: Any, why: str = "") -> Generation:
     try:
         made = target.generation(response, target.creation)
     except ContractBroken as broken:
-        raise ContractBroken(f"{broken}; {why}") from None if why else broken
+        if not why:
+            raise
+        raise target.broken(response, f"{broken.wrong}: {why}") from None
     if made.status != target.contract.lifecycle.initial:
         raise target.broken(response, f"its status must be {target.contract.lifecycle.initial} at first")
     return made

@@ -158,4 +158,7 @@ class Target:
         asked = f"{response.request.method} {url.path}{f'?{url.query}' if url.query else ''}"
         body = bytes(response.content).decode("utf-8", "replace")
         told = body if len(body) <= _SHOWN else f"{body[:_SHOWN]}…"
-        return ContractBroken(Key(self.key).hidden_in(f"{asked} was answered {response.status_code} {told}\n{wrong}"))
+        came = Key(self.key).hidden_in(f"{response.status_code} {told}".rstrip())
+        wrong = Key(self.key).hidden_in(wrong)
+        message = f"{Key(self.key).hidden_in(asked)} was answered {came}\n{wrong}"
+        return ContractBroken(message, request=response.request, came=came, wrong=wrong)

@@ -38,7 +38,7 @@ def invalid_requests(*, contract: Contract | None = None, revision: str | None =
     """Draw payloads of a create with exactly one violation, which they name: `payload`, and its `pointer` and `rule`.
 
     Each is one of `mutations()` done to one of `valid_requests()`. They shrink to a violation that still fails, in a payload
-    with no more members than it needs.
+    with no more members than it needs. To meet each of them once, use `mutations()` itself.
     """
     return _invalid(contract or Contract.load(revision))
 
@@ -90,7 +90,7 @@ def _invalid(contract: Contract) -> SearchStrategy[Mutation]:
     by_rule: dict[str, list[Mutation]] = {}
     for mutation in mutations(contract=contract):
         by_rule.setdefault(mutation.rule, []).append(mutation)
-    # Rules have equal chances: there are a hundred times as many ways to send a wrong type as to pass a bound.
+    # Rules have equal chances: there are fifty times as many ways to send a wrong type as to pass a bound.
     one = st.one_of([st.sampled_from(group) for group in by_rule.values()])
     return st.builds(Mutation.onto, one, _valid(contract))
 

@@ -189,6 +189,13 @@ def test_a_mutation_can_be_done_to_any_valid_payload(revision: str, data: st.Dat
     assert base == before
 
 
+def test_what_was_made_can_be_changed() -> None:
+    """Somebody who changes a payload that a mutation was done to does not change the mutation."""
+    wrapped = next(case for case in mutations() if isinstance(case.payload, list))
+    wrapped.onto({}).payload.clear()
+    assert wrapped.payload == next(case for case in mutations() if case.id == wrapped.id).payload
+
+
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS)
 def test_it_works_for_documents_to_come(schema: dict[str, Any]) -> None:

@@ -1,21 +1,27 @@
-"""How do the exchanges look to other tools? The journal as an HTTP Archive 1.2, on the fake's clock and without keys."""
+"""How do exchanges look to other tools? Writes them as an HTTP Archive 1.2, and reads such archives, whoever wrote them."""
 
 from __future__ import annotations
 
 import base64
 import http
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from fake_server.journal import Exchange, Journal
-from fake_server.messages import Headers
+from fake_server.messages import Headers, Reply, Request
 from kling_contract import __version__
+from kling_contract.errors import DocumentError
 
-__all__ = ["archive"]
+__all__ = ["archive", "broken_off", "entry", "head", "read"]
 
 _HTTP = "HTTP/1.1"
 _UNKNOWN = -1  # what the format asks for where a number is not known
+_KINDS: Mapping[type, str] = {Mapping: "object", list: "array", str: "text", int: "whole number"}
+_PLAIN = frozenset({"identity", "gzip", "x-gzip", "deflate"})  # codings that nobody leaves a body in
 
 
 def archive(journal: Journal) -> dict[str, Any]:
@@ -25,19 +31,21 @@ def archive(journal: Journal) -> dict[str, Any]:
     format stand, with the underscore that it asks for, `_generation` (an id) and `_violations` (a list of texts). A reply of which
     nothing arrived has status 0; a body that is no UTF-8 text is in Base64.
     """
-    log: dict[str, Any] = {
-        "version": "1.2",
-        "creator": {"name": "kling-contract", "version": __version__},
-        "entries": [_entry(each) for each in journal],
-    }
+    log: dict[str, Any] = {**head(), "entries": [entry(each) for each in journal]}
     if journal.dropped:
         log["comment"] = f"{journal.dropped} older exchanges were dropped"
     return {"log": log}
 
 
-def _entry(exchange: Exchange) -> dict[str, Any]:
+def head() -> dict[str, Any]:
+    """Return what stands in a log before its entries."""
+    return {"version": "1.2", "creator": {"name": "kling-contract", "version": __version__}}
+
+
+def entry(exchange: Exchange) -> dict[str, Any]:
+    """Return one entry, as `archive` has them. A request of which more was announced than is there was not kept whole."""
     wait = exchange.reply.delay * 1000
-    entry: dict[str, Any] = {
+    described: dict[str, Any] = {
         "startedDateTime": datetime.fromtimestamp(exchange.at, UTC).isoformat(timespec="milliseconds"),
         "time": wait,
         "request": _request(exchange),
@@ -46,12 +54,12 @@ def _entry(exchange: Exchange) -> dict[str, Any]:
         "timings": {"send": 0, "wait": wait, "receive": 0},
     }
     if exchange.reason:
-        entry["comment"] = exchange.reason
+        described["comment"] = exchange.reason
     if exchange.generation_id is not None:
-        entry["_generation"] = exchange.generation_id
+        described["_generation"] = exchange.generation_id
     if exchange.violations:
-        entry["_violations"] = [f"{violation.severity}: {violation}" for violation in exchange.violations]
-    return entry
+        described["_violations"] = [f"{violation.severity}: {violation}" for violation in exchange.violations]
+    return described
 
 
 def _request(exchange: Exchange) -> dict[str, Any]:
@@ -64,13 +72,15 @@ def _request(exchange: Exchange) -> dict[str, Any]:
         "headers": _fields(request.headers),
         "queryString": _pairs(request.query),
         "headersSize": _UNKNOWN,
-        "bodySize": len(request.body),
+        "bodySize": max(len(request.body), _length(request.headers)),
     }
     if request.body:
         text, encoding = _text(request.body)
         described["postData"] = {"mimeType": request.headers.get("content-type", ""), "text": text}
         if encoding:  # the format has a field for this in answers alone
             described["postData"]["_encoding"] = encoding
+        if _length(request.headers) > len(request.body):
+            described["postData"]["comment"] = f"only its first {len(request.body):,} bytes were kept"
     return described
 
 
@@ -86,6 +96,8 @@ def _response(exchange: Exchange) -> dict[str, Any]:
     }
     if encoding:
         content["encoding"] = encoding
+    if not lost and not exchange.arrived and reply.cut is not None:
+        content["comment"] = f"only its first {len(body):,} bytes came, or were kept"
     status = 0 if lost else reply.status
     return {
         "status": status,
@@ -114,3 +126,108 @@ def _text(body: bytes) -> tuple[str, str | None]:
         return body.decode("utf-8"), None
     except UnicodeDecodeError:
         return base64.b64encode(body).decode("ascii"), "base64"
+
+
+def read(archive: Mapping[str, Any] | Path | str) -> list[Exchange]:
+    """Return the exchanges in an archive, given decoded or as a file, in the order in which they began.
+
+    Bodies are as they were before any compression; an answer that is not there whole is `broken_off`. The delay of a reply is
+    how long all of it took. Raise DocumentError, in one line, for what is no archive, and for one without any exchange.
+    """
+    name = "the archive" if isinstance(archive, Mapping) else str(archive)
+    document = archive if isinstance(archive, Mapping) else _decoded(Path(archive))
+    try:
+        entries = _member(_member(document, "log", Mapping), "entries", list)
+    except ValueError as wrong:
+        raise DocumentError(f"{name}: this is no HTTP Archive: {wrong}") from None
+    if not entries:
+        raise DocumentError(f"{name}: nothing is recorded in it")
+    exchanges = []
+    for number, each in enumerate(entries, 1):
+        try:
+            exchanges.append(_exchange(each))
+        except (ValueError, OverflowError) as wrong:
+            raise DocumentError(f"{name}: entry {number} is not one of an HTTP Archive: {wrong}") from None
+    return sorted(exchanges, key=lambda exchange: exchange.at)
+
+
+def broken_off(status: int, headers: Headers, body: bytes) -> Reply:
+    """Return the reply of which this body was not the end. Of one without any body nothing is left."""
+    return Reply(status, headers, body + b"\0", cut=len(body))  # that there was one more byte is all that is known
+
+
+def _decoded(path: Path) -> Any:
+    text = path.read_bytes()
+    if not text.strip():
+        raise DocumentError(f"{path}: the file is empty")
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as wrong:
+        raise DocumentError(f"{path}: this is no HTTP Archive, or not the whole of one: {wrong}") from None
+
+
+def _exchange(described: Any) -> Exchange:
+    asked, said = _member(described, "request", Mapping), _member(described, "response", Mapping)
+    began = datetime.fromisoformat(_member(described, "startedDateTime", str))
+    time = described.get("time")
+    request = _read_request(asked)
+    reply = _read_reply(said, bodiless=request.method == "HEAD")
+    took = time / 1000 if isinstance(time, int | float) and 0 < time < float("inf") else 0.0
+    at = (began if began.tzinfo else began.replace(tzinfo=UTC)).timestamp()
+    return Exchange(at, request, replace(reply, delay=took))
+
+
+def _read_request(described: Mapping[str, Any]) -> Request:
+    headers = dict(_read_fields(described).items())
+    sent = _member(described, "postData", Mapping) if described.get("postData") else {}
+    body = _bytes(sent.get("text"), sent.get("_encoding"))
+    size = described.get("bodySize")
+    if isinstance(size, int) and size > len(body):
+        headers["content-length"] = str(size)
+    return Request(_member(described, "method", str), _member(described, "url", str), Headers(headers), body)
+
+
+def _read_reply(described: Mapping[str, Any], *, bodiless: bool) -> Reply:
+    status, content = _member(described, "status", int), _member(described, "content", Mapping)
+    headers = dict(_read_fields(described).items())
+    encoding = content.get("encoding")
+    body = _bytes(content.get("text"), encoding)
+    coding = headers.get("content-encoding", "identity").lower()
+    if coding in _PLAIN or encoding is None:  # a text is free of its coding, whatever the header says
+        headers.pop("content-encoding", None)
+        if coding != "identity":
+            headers.pop("content-length", None)
+    if status <= 0:
+        return Reply(0)
+    size = content.get("size")
+    announced = max(_length(Headers(headers)), size if isinstance(size, int) else 0)
+    headers.pop("content-length", None)
+    if announced > len(body) and not bodiless and status not in (204, 304):
+        return broken_off(status, Headers(headers), body)
+    return Reply(status, Headers(headers), body)
+
+
+def _read_fields(described: Mapping[str, Any]) -> Headers:
+    return Headers(
+        (_member(each, "name", str), _member(each, "value", str)) for each in _member(described, "headers", list)
+    )
+
+
+def _bytes(text: Any, encoding: Any) -> bytes:
+    if text is None:
+        return b""
+    if not isinstance(text, str):
+        raise ValueError("the text of a body is no text")
+    return base64.b64decode(text, validate=True) if encoding == "base64" else text.encode("utf-8", "replace")
+
+
+def _member(of: Any, name: str, kind: type) -> Any:
+    value = of.get(name) if isinstance(of, Mapping) else None
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{name!r} is missing, or is no {_KINDS[kind]}")
+    return value
+
+
+def _length(headers: Headers) -> int:
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() and len(said) < 19 else 0

@@ -25,8 +25,10 @@ def on_virtual_time(clock: _Clock) -> Iterator[_Clock]:
 
     What is replaced are these names in their modules. Out of reach are therefore code that has taken such a function before
     (`from time import sleep`), `datetime.now`, and waits on locks, events, queues and sockets: they go by the real time.
-    Tasks that sleep at the same time each move the clock, one after the other.
+    Tasks that sleep at the same time each move the clock, one after the other. Raise ValueError for any other clock.
     """
+    if getattr(clock, "rate", 1.0):
+        raise ValueError(f"only a VirtualClock that has no rate of its own can stand for the time, not {clock!r}")
     began = clock.now()
     asleep = asyncio.sleep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -86,3 +87,10 @@ def test_everything_is_put_back() -> None:
     with pytest.raises(KeyError):
         inside()
     assert now() == before
+
+
+@pytest.mark.parametrize("clock", [SystemClock(), VirtualClock(rate=1)])
+def test_a_clock_that_runs_by_itself_is_refused(clock: Any) -> None:
+    """A clock that goes with the real time cannot stand for it: its waits would be waits for itself."""
+    with pytest.raises(ValueError, match="VirtualClock"), on_virtual_time(clock):
+        pytest.fail("it began")

@@ -120,14 +120,14 @@ class Judge:
     def payload(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
         """Judge a decoded JSON value."""
         try:
+            if self._validator.is_valid(value):
+                return []
             errors = list(self._validator.iter_errors(value))
         except (
             ValueError,
             TypeError,
         ) as unfit:  # too deep, a lone surrogate, a key that is no text, a Python object
             return [Violation("", _NOT_JSON, f"this cannot be written as JSON: {unfit}", part=self._part)]
-        if not errors:
-            return []
         found: dict[tuple[tuple[str | int, ...], str], Violation] = {}
         mistyped = set()
         for path, rule, violation in self._read(errors, value):

@@ -218,6 +218,26 @@ def test_generations_keep_schema_and_sense(revision: str, data: st.DataObject) -
     assert all(generation.get(name) is None for name in others)
 
 
+def test_what_may_not_be_null_is_left_out() -> None:
+    """Where a document does not allow null, a member of another status's answer is absent."""
+    known = Contract.load()
+    documents = {name: known.document(name) for name in ("openapi.json", "observed.json", *known.schemas)}
+    shapes = documents["observed.json"]["answers"]["get"]
+    waiting = known.lifecycle.initial
+    elsewhere = {name for shape in shapes.values() for name in shape} - set(shapes[waiting])
+    for name in elsewhere:
+        documents["generation.schema.json"]["properties"][name] = {"type": "object"}
+    strict = Contract(documents)
+
+    @settings(BUSY, max_examples=50)
+    @given(generations(waiting, contract=strict))
+    def draw(generation: Any) -> None:
+        assert not elsewhere & set(generation)
+
+    assert elsewhere
+    draw()
+
+
 @EACH_REVISION
 def test_generations_come_in_every_status(revision: str) -> None:
     """Without a status asked for, each declared one is drawn; one that is not declared is refused by name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -37,11 +36,17 @@ class _Drawn(dict[str, Any]):
 
 
 _DRAWS: Mapping[str, Callable[[random.Random], str]] = {
-    "uuid": lambda chance: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+    "uuid": lambda chance: _uuid4(f"{chance.getrandbits(128):032x}"),
     "nanoid": lambda chance: base64.urlsafe_b64encode(chance.randbytes(16))[:21].decode(),  # the alphabet is the same
     "digits": lambda chance: str(chance.randrange(10**17, 10**18)),
     "hex": lambda chance: f"{chance.getrandbits(128):032x}",
 }
+
+
+def _uuid4(digits: str) -> str:
+    """Return 32 hexadecimal digits as a UUID of version 4 (RFC 9562): uuid.UUID takes four times as long."""
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 class Answers:

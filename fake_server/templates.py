@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -16,7 +17,15 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Return a text with each {placeholder} replaced by the text of its value."""
-    return _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
+    pieces = list(_pieces(template))
+    pieces[1::2] = [str(values[name]) for name in pieces[1::2]]
+    return "".join(pieces)
+
+
+@functools.lru_cache(maxsize=256)
+def _pieces(template: str) -> list[str]:
+    """Return the text before the first placeholder, its name, the text after it, the next name, and so on."""
+    return _PLACEHOLDER.split(template)
 
 
 class JsonTemplate:

@@ -34,7 +34,7 @@ _ALIKE = bytes.maketrans(b"{}", b"[]")
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-class BadJson(ValueError):  # noqa: N818
+class BadJson(ValueError):
     """The text is not JSON. `reason` says why in a line; `line` and `column` (in characters) count from 1."""
 
     def __init__(self, reason: str, *, line: int, column: int) -> None:
@@ -95,7 +95,7 @@ def _fail(text: str, offset: int, reason: str) -> NoReturn:
 # What follows runs inside the decoder, and refuses what it would let through.
 
 
-class _Refused(Exception):  # noqa: N818
+class _Refused(Exception):
     def __init__(self, explain: Callable[[str], tuple[int, str]]) -> None:
         self.explain = explain
 

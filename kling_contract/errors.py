@@ -14,6 +14,7 @@ KlingError
 │   ├── RateLimited        429
 │   └── ServiceFailure     5xx
 ├── ContractBroken         a server that was held against the contract does not keep it
+├── Unreachable            a server that should be held against the contract cannot be asked
 ├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
 ├── GenerationFailed       the generation ended in a failure
 ├── UnknownStatus          the generation is in a status that the contract does not know
@@ -49,6 +50,7 @@ __all__ = [
     "Unauthorized",
     "UnknownRevision",
     "UnknownStatus",
+    "Unreachable",
     "WaitTimeout",
 ]
 
@@ -157,6 +159,10 @@ class ContractBroken(KlingError):
         self.request = request
         self.came = came
         self.wrong = wrong or message
+
+
+class Unreachable(KlingError):
+    """A server that should be held against the contract cannot be asked: the URL leads nowhere, or nobody answers there."""
 
 
 class CreationUncertain(KlingError):

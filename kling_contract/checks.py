@@ -1,0 +1,81 @@
+"""Does this server keep the contract? As a function, and as tests for pytest; free of charge unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kling_contract.contract import Contract
+from kling_contract.findings import Finding
+from kling_contract.inspection import Inspection
+from kling_contract.questions import Question, questions
+from kling_contract.target import Target
+
+__all__ = ["Finding", "check", "contract_tests"]
+
+
+def check(
+    server: str | Target,
+    *,
+    revision: str | None = None,
+    allow_create: bool = False,
+    spend: int = 0,
+    key: str | None = None,
+    live: bool = False,
+    time_limit: float | None = None,
+    seed: int | None = None,
+) -> list[Finding]:
+    """Return every promise that a server does not keep; empty when it keeps all that was asked.
+
+    By default nothing is asked that could create a generation. `allow_create` is for servers that cost nothing, `spend` for so
+    many real generations; the rest is as for Inspection. Raise Unreachable when nobody answers.
+    """
+    creations = None if allow_create else spend
+    options: dict[str, Any] = {"key": key, "live": live, "time_limit": time_limit, "seed": seed}
+    with Inspection(server, contract=Contract.load(revision), creations=creations, **options) as asked:
+        return [finding for verdict in asked.verdicts() for finding in verdict.findings]
+
+
+def contract_tests(
+    server: str | Callable[[], str | Target],
+    *,
+    revision: str | None = None,
+    allow_create: bool = False,
+    key: str | None = None,
+    live: bool = False,
+    seed: int = 0,
+) -> type:
+    """Return a class of pytest tests, one a question: `TestGateway = contract_tests("http://127.0.0.1:8080")`.
+
+    `server` is a URL, the name of a fixture that gives a URL or a Target, or a function that returns one. Free of charge, as
+    `check` is, unless `allow_create`; when something was created nevertheless, the tests after it fail without asking.
+    """
+    import pytest
+
+    creations = None if allow_create else 0
+    stopped = pytest.StashKey[str]()
+
+    class ContractTests:
+        """Holds a server against the contract."""
+
+        @pytest.mark.parametrize("question", questions(creations=creations), ids=lambda question: question.name)
+        def test_contract(self, question: Question, request: pytest.FixtureRequest) -> None:
+            """The server keeps its promise."""
+            __tracebackhide__ = True
+            family = request.node.getparent(pytest.Class).stash
+            if stopped in family:
+                pytest.fail(f"not asked: in an earlier test {family[stopped]}", pytrace=False)
+            found: Any = server() if callable(server) else server
+            if isinstance(found, str) and "://" not in found:
+                found = request.getfixturevalue(found)
+            contract = Contract.load(revision)
+            with Inspection(found, contract=contract, creations=creations, key=key, live=live, seed=seed) as asked:
+                verdict = asked.judge(question)
+                if asked.stopped:
+                    family[stopped] = "something was created that must not be"
+            if verdict.findings:
+                pytest.fail("\n".join(map(str, verdict.findings)), pytrace=False)
+            if verdict.left_out:
+                pytest.skip(verdict.left_out)
+
+    return ContractTests

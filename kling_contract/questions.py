@@ -1,0 +1,218 @@
+"""What is asked of a server, for free, for a price, or without limit; and on which place of which document does it rest?"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kling_contract import generation_claims as made
+from kling_contract import refusal_claims as refused
+from kling_contract.claims import FREE, PAID, Claim, applies
+from kling_contract.contract import Contract
+from kling_contract.documents import FIXTURES
+from kling_contract.errors import ContractBroken
+from kling_contract.images import data_uri
+from kling_contract.mutations import Mutation
+from kling_contract.probes import Doomed, Once, claim_calls_at_once_do_not_mix, faulty_payloads_are_refused
+from kling_contract.schema_walk import plain, smallest
+from kling_contract.target import Target
+from kling_contract.wire import OutOfTime, RealTime
+
+__all__ = ["EXAMPLES", "Question", "payload_worth_paying_for", "place_of", "questions", "schema_place"]
+
+EXAMPLES = 60
+"""How many runs the state machine makes."""
+
+_STEPS = 30
+_PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
+_OPENAPI, _OBSERVED = "openapi.json", "observed.json"
+_CREATE_REQUEST, _GENERATION, _ERROR = "create-request.schema.json", "generation.schema.json", "error.schema.json"
+_STATUS = (_GENERATION, "/properties/status")
+_REASONS = "/refusals/reasons/"
+
+_PLACES: Mapping[Claim, tuple[str, str]] = {
+    refused.claim_key_is_needed: (_OBSERVED, f"{_REASONS}unauthorized"),
+    refused.claim_other_keys_are_refused: (_OBSERVED, f"{_REASONS}unauthorized"),
+    refused.claim_broken_payloads_are_refused: (_CREATE_REQUEST, ""),
+    refused.claim_bad_json_is_refused: (_OBSERVED, f"{_REASONS}invalid_body"),
+    refused.claim_media_type_is_needed: (_OBSERVED, f"{_REASONS}wrong_media_type"),
+    refused.claim_unknown_ids_are_refused: (_OBSERVED, f"{_REASONS}unknown_generation"),
+    refused.claim_polls_need_an_id: (_OBSERVED, f"{_REASONS}invalid_query"),
+    refused.claim_other_paths_are_unknown: (_OBSERVED, f"{_REASONS}unknown_path"),
+    refused.claim_other_methods_are_refused: (_OBSERVED, f"{_REASONS}wrong_method"),
+    refused.claim_refusals_are_well_formed: (_ERROR, ""),
+    refused.claim_refusals_cost_nothing: (_OBSERVED, "/price"),
+    made.claim_generations_are_created: (_OPENAPI, "createGeneration"),
+    made.claim_valid_payloads_are_accepted: (_CREATE_REQUEST, "/properties"),
+    made.claim_undeclared_members_are_taken: (_CREATE_REQUEST, ""),
+    made.claim_media_type_may_have_parameters: (_OPENAPI, "createGeneration"),
+    made.claim_every_path_leads_there: (_OPENAPI, "getGeneration"),
+    made.claim_ids_are_their_own: (_OPENAPI, "getGeneration"),
+    made.claim_ids_are_taken_whole: (_OBSERVED, f"{_REASONS}unknown_generation"),
+    made.claim_statuses_go_forward: _STATUS,
+    made.claim_answers_fit: (_OBSERVED, "/answers/get"),
+    made.claim_reading_changes_nothing: _STATUS,
+    made.claim_refusals_change_nothing: _STATUS,
+    made.claim_generations_are_independent: _STATUS,
+    made.claim_videos_can_be_had: (_OBSERVED, "/answers"),
+    made.claim_success_costs_its_price: (_OBSERVED, "/price"),
+    made.claim_failures_are_told: (_OBSERVED, "/failure"),
+    claim_calls_at_once_do_not_mix: (_OPENAPI, "getGeneration"),
+}
+"""A document and a pointer into it, or the id of an operation."""
+
+_FOLLOWED = (
+    made.claim_generations_are_created,
+    made.claim_answers_fit,
+    made.claim_statuses_go_forward,
+    made.claim_reading_changes_nothing,
+    made.claim_videos_can_be_had,
+)
+"""What can be seen in one generation. The second follows it to its end; the others look at it there again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to ask. `place` is as in `place_of`; `left_out` says why not to ask.
+
+    `ask` raises ContractBroken, or a group of them, when the answer is wrong.
+    """
+
+    name: str
+    sentence: str
+    place: tuple[str, str]
+    ask: Callable[[Target, int], None]
+    left_out: Callable[[Target], str | None] = lambda target: None
+
+
+def questions(*, creations: int | None = 0) -> list[Question]:
+    """Return what to ask when so many generations may be created (None: any number). `ask` takes the target and a seed."""
+    if creations is None:
+        machine = Question(
+            "any-order", "Whatever is done, in whichever order, is answered right.", _STATUS, _machine, _no_machine
+        )
+        return [*(_of(claim, _as_it_is(claim)) for claim in (*FREE, *PAID, claim_calls_at_once_do_not_mix)), machine]
+    asked = [_of(claim, _for_free(claim)) for claim in FREE]
+    for number in range(1, creations + 1):
+        sentence = "A generation that is paid for is made, goes its way, ends, and its video can be had."
+        asked.append(Question(f"paid-generation-{number}", sentence, _STATUS, _follow))
+    return asked
+
+
+def place_of(question: Question, contract: Contract) -> tuple[str, str]:
+    """Return the document that a question rests on, and the JSON pointer into it."""
+    document, pointer = question.place
+    if pointer and not pointer.startswith("/"):
+        operation = contract.operations[pointer]
+        escaped = operation.path.replace("~", "~0").replace("/", "~1")
+        pointer = f"/paths/{escaped}/{operation.method.lower()}"
+    return document, pointer
+
+
+def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:
+    """Return where the rule stands that a mutation breaks: the document, and the JSON pointer into it."""
+    parts = mutation.pointer.split("/")[1:]
+    if mutation.rule == "required":
+        parts.pop()
+    schema, place = _followed(contract.request_schema, contract.request_schema, "")
+    for part in parts:
+        steps = ("items",) if "items" in schema and part.isdecimal() else ("properties", part)
+        inner: Any = schema
+        for step in steps:
+            inner = inner.get(step.replace("~1", "/").replace("~0", "~"), {})
+        schema, place = _followed(contract.request_schema, inner, "/".join([place, *steps]))
+    return _CREATE_REQUEST, f"{place}/{mutation.rule}" if mutation.rule in schema else place
+
+
+def payload_worth_paying_for(contract: Contract) -> dict[str, Any]:
+    """Return a payload with a real photograph, for the shortest video that there is."""
+    least = smallest(plain(contract.request_schema))
+    durations = contract.request_schema["properties"].get("duration", {}).get("enum")
+    picture = {"image_url": data_uri(_PHOTOGRAPH), "prompt": "The cat blinks slowly and turns its head to the window."}
+    return {**least, **picture, **({"duration": min(durations)} if durations else {})}
+
+
+def _followed(root: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> tuple[Mapping[str, Any], str]:
+    while "$ref" in schema:
+        place = str(schema["$ref"]).removeprefix("#")
+        schema = root
+        for part in place.split("/")[1:]:
+            schema = schema[part.replace("~1", "/").replace("~0", "~")]
+    return schema, place
+
+
+def _of(claim: Claim, ask: Callable[[Target, int], None]) -> Question:
+    name = claim.__name__.removeprefix("claim_").replace("_", "-")
+    return Question(name, claim.__doc__ or "", _PLACES[claim], ask, _reason_without(claim))
+
+
+def _reason_without(claim: Claim) -> Callable[[Target], str | None]:
+    return lambda target: (
+        None if applies(claim, target) else "it is not known what the server books, or cannot be steered"
+    )
+
+
+def _as_it_is(claim: Claim) -> Callable[[Target, int], None]:
+    if claim is refused.claim_broken_payloads_are_refused:
+        return lambda target, seed: faulty_payloads_are_refused(target, chance=None)
+    return lambda target, seed: claim(target)
+
+
+def _for_free(claim: Claim) -> Callable[[Target, int], None]:
+    if claim is refused.claim_broken_payloads_are_refused:
+        return lambda target, seed: faulty_payloads_are_refused(Doomed.of(target), chance=random.Random(seed))
+    return lambda target, seed: claim(Doomed.of(target))
+
+
+def _follow(target: Target, seed: int) -> None:
+    once = Once.of_payload(target, payload_worth_paying_for(target.contract))
+    found: dict[str, ContractBroken] = {}
+    for claim in _FOLLOWED:
+        try:
+            claim(once)
+        except ContractBroken as broken:
+            found.setdefault(f"{broken.came} {broken.wrong}", broken)
+            if claim is _FOLLOWED[0]:
+                break
+        except OutOfTime:
+            answer = once.create()
+            raise once.broken(
+                answer, "the time limit ended while it was under way: it goes on, and may be billed"
+            ) from None
+    if found:
+        raise ExceptionGroup("a generation that was paid for", list(found.values()))
+
+
+def _no_machine(target: Target) -> str | None:
+    if importlib.util.find_spec("hypothesis") is None:
+        return 'Hypothesis is not installed: pip install "kling-contract[testing]"'
+    return "the server follows the real time, which cannot be moved on" if isinstance(target.clock, RealTime) else None
+
+
+def _machine(target: Target, seed: int) -> None:
+    from hypothesis import HealthCheck, Phase, settings
+    from hypothesis import seed as seeded
+    from hypothesis.errors import Flaky
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from kling_contract.stateful import machine_for
+
+    chosen = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=_STEPS,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    try:
+        run_state_machine_as_test(seeded(seed)(machine_for(lambda: target)), settings=chosen)
+    except Flaky as flaky:
+        raise ContractBroken(f"the same requests were answered differently: {flaky}") from flaky
+    finally:
+        if target.play is not None:
+            target.play({})

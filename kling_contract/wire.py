@@ -1,0 +1,241 @@
+"""How is a stranger's server asked without harm? An httpx transport that holds back what could be billed, and bounds what comes."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+import shlex
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from kling_contract._http import SyncDoor
+from kling_contract._key import Key
+from kling_contract.clock import Clock, SystemClock
+from kling_contract.contract import Contract, revisions
+from kling_contract.errors import ContractBroken, Unreachable
+from kling_contract.validation import refuses, validate
+
+__all__ = ["Accepted", "Deadline", "Guard", "OutOfTime", "RealTime", "Through", "curl", "redacted", "root_of"]
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_ANSWER_LIMIT = 10_000_000  # bytes of an answer of the API's
+_VIDEO_LIMIT = 200_000_000
+_TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
+_CURL_BODY = 2_000
+_LEAST_TOLD = 8
+_DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # they speak of the body on the wire
+
+
+class OutOfTime(Exception):
+    """The time limit of the whole run is over."""
+
+
+class Accepted(ContractBroken):
+    """A request that must create nothing was accepted. `generation_id` is what came of it (None: the answer does not say)."""
+
+    generation_id: str | None = None
+
+
+class Deadline:
+    """The time limit of a run, in real seconds."""
+
+    def __init__(self, seconds: float, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._end = self._clock.now() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left. Raise OutOfTime when there are none."""
+        left = self._end - self._clock.now()
+        if left <= 0:
+            raise OutOfTime
+        return left
+
+
+class RealTime(SystemClock):
+    """The real time, for a server that has no other. It never waits longer than `longest` at once, nor past the deadline."""
+
+    def __init__(self, deadline: Deadline, *, longest: float) -> None:
+        super().__init__()
+        self._deadline = deadline
+        self._longest = longest
+
+    def sleep(self, seconds: float) -> None:
+        pause = min(seconds, self._longest)
+        if pause >= self._deadline.remaining():
+            raise OutOfTime
+        super().sleep(pause)
+
+
+class Guard(httpx.BaseTransport):
+    """Passes requests on, but for those that could create a generation when no more may be created.
+
+    `creations` is how many may be (None: any number). Which body could create one is decided by the documents of every revision,
+    not by what a caller means to do. When one that could not is accepted all the same, Accepted is raised, and nothing is passed
+    on any more. `sent` counts requests; `made` the bodies that could create.
+    """
+
+    def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, creations: int | None = 0) -> None:
+        self.sent = 0
+        self.made = 0
+        self._inner = inner
+        self._deadline = deadline
+        self._creations = creations
+        self._contracts = [Contract.load(each) for each in revisions()]
+        self._accepted: Accepted | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def stopped(self) -> bool:
+        """Was a request accepted that must create nothing?"""
+        return self._accepted is not None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, and return the whole answer. Raise OutOfTime, Accepted, or what httpx raises where no answer came."""
+        body = request.read()
+        fit = self._creations is not None and request.method not in _SAFE and self._could_create(body)
+        with self._lock:
+            if self._accepted is not None:
+                raise self._accepted
+            if fit:
+                if self._creations is not None and self.made >= self._creations:
+                    raise RuntimeError(
+                        f"held back: {request.method} {request.url} could create generation {self.made + 1}, "
+                        f"and no more than {self._creations} may be created"
+                    )
+                self.made += 1
+            self.sent += 1
+        left = self._deadline.remaining()
+        request.extensions = {
+            **request.extensions,
+            "timeout": {name: min(limit, left) for name, limit in _TIMEOUTS.items()},
+        }
+        response = self._whole(request)
+        if self._creations is not None and not fit and request.method not in _SAFE and response.is_success:
+            self._accepted = _accepted(request, response)
+            raise self._accepted
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _could_create(self, body: bytes) -> bool:
+        return not all(refuses(validate(body, contract=each)) for each in self._contracts)
+
+    def _whole(self, request: httpx.Request) -> httpx.Response:
+        limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+        streamed = self._inner.handle_request(request)
+        streamed.request = request
+        try:
+            body = bytearray()
+            for piece in streamed.iter_bytes():
+                self._deadline.remaining()
+                body += piece
+                if len(body) > limit:
+                    raise httpx.ReadError(
+                        f"the answer has more than {limit:,} bytes, and was not read on", request=request
+                    )
+        finally:
+            streamed.close()
+        kept = [(name, value) for name, value in streamed.headers.raw if name.lower() not in _DROPPED]
+        return httpx.Response(streamed.status_code, headers=kept, content=bytes(body), request=request)
+
+
+class Through(httpx.BaseTransport):
+    """Any synchronous client of httpx or httpx2 as a transport."""
+
+    def __init__(self, http: Any) -> None:
+        self._http = http
+        self._broken = SyncDoor(http, SystemClock()).broken
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""
+        headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
+        try:
+            answer = self._http.request(
+                request.method, str(request.url), headers=headers, content=request.content or None
+            )
+        except self._broken as broken:
+            raise httpx.TransportError(str(broken), request=request) from broken
+        kept = [(name, value) for name, value in answer.headers.items() if name.lower().encode() not in _DROPPED]
+        return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+
+
+def root_of(url: str, *, live: bool = False) -> str:
+    """Return the URL that paths are put after. Raise Unreachable for what is none, and for another machine without `live`."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname or ""
+        _ = parts.port
+        httpx.URL(url.strip())
+    except (ValueError, httpx.InvalidURL) as bad:
+        raise Unreachable(f"{url!r} is no URL: {bad}") from bad
+    if parts.scheme not in ("http", "https") or not host:
+        raise Unreachable(f"{url!r} leads nowhere: write it with scheme and host, as in http://127.0.0.1:8080")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Unreachable(
+            "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
+        )
+    if not live and not _on_loopback(host):
+        raise Unreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
+    return url.strip().rstrip("/")
+
+
+def curl(request: Any, key: str) -> str:
+    """Return a shell line that sends a request again. The key in it is that of the environment variable AIMLAPI_KEY."""
+    words = ["curl -i --path-as-is", "-X", shlex.quote(request.method), shlex.quote(str(request.url))]
+    for name, value in request.headers.items():
+        if name.lower() == "authorization":
+            scheme, _, sent = value.rpartition(" ")
+            said = "$AIMLAPI_KEY" if sent == key else "not-the-key" if scheme else value
+            words.append(f'-H "Authorization: {f"{scheme} {said}".strip()}"')
+        elif name.lower() == "content-type":
+            words.append(f"-H {shlex.quote(f'content-type: {value}')}")
+    body = bytes(request.content or b"")
+    if len(body) > _CURL_BODY:
+        words.append(f"--data-binary @payload  # {len(body):,} bytes")
+    elif body:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            text = "\0"
+        if not text.isprintable():
+            return f"echo {base64.b64encode(body).decode()} | base64 -d | {' '.join(words)} --data-binary @-"
+        words.append(f"--data-binary {shlex.quote(text)}")
+    return redacted(" ".join(words), key)
+
+
+def redacted(text: str, key: str) -> str:
+    """Return a text without the key, and without those keys that were made of it to be wrong."""
+    for spelt in (key, key[1:], key.swapcase()):
+        if len(spelt) >= _LEAST_TOLD:
+            text = Key(spelt).hidden_in(text)
+    return text
+
+
+def _accepted(request: httpx.Request, response: httpx.Response) -> Accepted:
+    try:
+        told = json.loads(response.content)
+    except ValueError:
+        told = None
+    found = told.get("id") if isinstance(told, dict) else None
+    what = f"generation {found} was created" if isinstance(found, str) else "something was created"
+    came = f"{response.status_code} {response.content[:400].decode('utf-8', 'replace')}".rstrip()
+    accepted = Accepted(
+        f"{request.method} {request.url.path} was answered {came}",
+        request=request,
+        came=came,
+        wrong=f"it must be refused: {what}, which may be billed; nothing more was asked",
+    )
+    accepted.generation_id = found if isinstance(found, str) else None
+    return accepted
+
+
+def _on_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

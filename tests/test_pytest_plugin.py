@@ -1,0 +1,382 @@
+"""Claims about the fixtures, the marker and the summary, each shown by a run of pytest of its own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from fake_server import FakeServer
+from kling_contract import Contract
+from kling_contract.validation import Strictness
+
+pytest_plugins = ["pytester"]
+
+ROOT = Path(__file__).parent.parent
+CONTRACT = Contract.load()
+CREATE, GET = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
+PAYLOAD = {
+    "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
+    "image_url": "https://example.com/a.png",
+    "prompt": "A cat.",
+}
+TOLERATED = CONTRACT.observed["tolerated"][0]
+DEVIANT = {**PAYLOAD, TOLERATED["pointer"].removeprefix("/"): TOLERATED["schema"]["enum"][0]}
+# What the tests inside share: a program with the address of the service in it, and what it sends.
+PROGRAM = f"""
+import asyncio, time
+import httpx, pytest, requests
+URL = {CONTRACT.base_url + CREATE.path!r}
+PATH = {CREATE.path!r}
+PAYLOAD = {PAYLOAD!r}
+DEVIANT = {DEVIANT!r}
+HEADERS = {{"authorization": "Bearer a-key-of-mine"}}
+CREATED = {CREATE.success}
+(PARAMETER,) = {GET.query["required"]!r}
+FINAL = {CONTRACT.timeline.final.at!r}
+
+def send(payload=PAYLOAD, url=URL):
+    return requests.post(url, json=payload, headers=HEADERS, timeout=30)
+
+def make(url=URL):
+    made = send(url=url).json()["id"]
+    while True:
+        answer = requests.get(url, params={{PARAMETER: made}}, headers=HEADERS, timeout=30).json()
+        if "video" in answer:
+            return answer["video"]["url"]
+        time.sleep(10)
+"""
+QUIET = ("-q", "--strict-markers", "--strict-config", "-W", "error", "-p", "no:cacheprovider")
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder for runs of pytest: with the program in it, and settings that let no warning through."""
+    pytester.makepyfile(program=PROGRAM)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    return pytester
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+    """Keep other plugins out of runs in processes of their own; return what lets ours in."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return "-p", "kling_contract.pytest_plugin"
+
+
+def run(inner: pytest.Pytester, tests: str, *arguments: str, **outcomes: int) -> str:
+    """Run these tests; check how many passed, failed or erred; return what was shown."""
+    inner.makepyfile(test_inner=f"from program import *\n{tests}")
+    result = inner.runpytest_inprocess(*QUIET, *arguments)
+    assert {name: n for name, n in result.parseoutcomes().items() if name != "seconds"} == outcomes, result.outlines
+    return result.stdout.str()
+
+
+def test_the_program_is_unchanged(inner: pytest.Pytester) -> None:
+    """With one fixture, code that has the service's own address in it talks to the fake, through requests and httpx."""
+    run(
+        inner,
+        """
+        def test_it(kling):
+            assert send().status_code == httpx.post(URL, json=PAYLOAD, headers=HEADERS).status_code == CREATED
+            assert len(kling.generations) == 2
+
+        def test_another(kling):
+            assert not kling.generations
+        """.replace("\n        ", "\n"),
+        passed=2,
+    )
+
+
+def test_the_program_may_wait_by_itself(inner: pytest.Pytester) -> None:
+    """With kling_virtual_time, a program that sleeps for minutes between its polls runs to its end on the fake's clock."""
+    run(
+        inner,
+        """
+        def test_it(kling, kling_clock, kling_virtual_time):
+            began = kling_clock.now()
+            make()
+            assert kling_clock.now() - began >= FINAL
+            kling.assert_polled_until_done()
+        """.replace("\n        ", "\n"),
+        passed=1,
+    )
+
+
+def test_clients_clock_and_fake_belong_together(inner: pytest.Pytester) -> None:
+    """The clients wait on the clock of the fake and send it the key that it wants, in the revision that it speaks."""
+    run(
+        inner,
+        """
+        pytestmark = pytest.mark.kling(api_key="the-only-key", revision="latest", strictness="strict")
+
+        def test_sync(kling, kling_client, kling_clock):
+            began = kling_clock.now()
+            generation = kling_client.generate(PAYLOAD | {"image_url": URL, "model": MODEL})
+            kling.assert_created_once()
+            assert kling_clock is kling.clock and kling_clock.now() > began
+            assert kling_client.contract is kling.contract
+            assert kling_client.download(generation, "video.mp4").stat().st_size > 1000
+
+        @pytest.mark.anyio
+        async def test_async(kling, kling_async_client):
+            await kling_async_client.generate(PAYLOAD | {"image_url": URL, "model": MODEL})
+            kling.assert_polled_until_done()
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        from kling_contract import Contract
+        MODEL = Contract.load("latest").request_schema["properties"]["model"]["enum"][0]
+        """.replace("\n        ", "\n"),
+        passed=2,
+    )
+
+
+def test_a_real_port_for_the_session_and_a_fake_for_each_test(inner: pytest.Pytester) -> None:
+    """Every test has the same URL and a fake of its own behind it, made as its marker says; videos come from there."""
+    run(
+        inner,
+        """
+        urls = set()
+
+        @pytest.mark.parametrize("scenario", ["happy", "fails"])
+        def test_it(kling_server, scenario):
+            urls.add(kling_server.url)
+            assert len(urls) == 1 and not kling_server.fake.journal
+            assert send(url=kling_server.url + PATH).status_code == CREATED
+            assert len(kling_server.fake.generations) == 1
+
+        @pytest.mark.kling(progression="immediate")
+        def test_marked(kling_server):
+            assert httpx.get(make(url=kling_server.url + PATH)).content[4:8] == b"ftyp"
+
+        def test_nobody_is_at_home():
+            (url,) = urls
+            answer = requests.get(url, timeout=30)
+            assert (answer.status_code, "no test" in answer.headers["x-fake-reason"]) == (503, True)
+        """.replace("\n        ", "\n"),
+        passed=4,
+    )
+
+
+def test_the_nearest_word_counts(inner: pytest.Pytester) -> None:
+    """A fake is made by its test's marker, before that of the class and module, the command line, the ini file, the default."""
+    inner.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+        "kling_strictness = off\nkling_scenario = mine.json\nkling_revision = 2025-12-18\nkling_progression = polls\n"
+    )
+    inner.path.joinpath("mine.json").write_text(json.dumps({"name": "mine"}))
+    run(
+        inner,
+        """
+        def told(fake):
+            return fake.contract.revision.id, fake.scenario.name, fake.strictness, fake.progression
+
+        def test_ini_and_command_line(kling):
+            assert told(kling) == ("2025-12-18", "mine", "strict", "polls")
+
+        @pytest.mark.kling(strictness="lax", scenario="slow")
+        class TestMarked:
+            def test_class(self, kling):
+                assert told(kling) == ("2025-12-18", "slow", "lax", "polls")
+
+            @pytest.mark.kling(scenario="fails", progression="time")
+            def test_both(self, kling, kling_client):
+                assert told(kling) == ("2025-12-18", "fails", "lax", "time")
+        """.replace("\n        ", "\n"),
+        "--kling-strictness",
+        "strict",
+        passed=3,
+    )
+
+
+def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -> None:
+    """Whatever FakeServer takes the marker takes, and what it does not take is refused by name, with those that there are."""
+    shown = run(
+        inner,
+        """
+        @pytest.mark.kling(scenaro="fails")
+        def test_slip(kling):
+            pass
+
+        @pytest.mark.kling("fails")
+        def test_unnamed(kling_server):
+            pass
+
+        @pytest.mark.kling(scenario="nonsense")
+        def test_unknown(kling):
+            pass
+        """.replace("\n        ", "\n"),
+        errors=3,
+    )
+    assert "does not take scenaro (did you mean scenario?)" in shown
+    assert "does not take 'fails'" in shown
+    assert "choose one of" in shown
+    for name in inspect.signature(FakeServer).parameters:
+        assert name in shown.split("it takes, by name:")[1].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ini"),
+    [(["--kling-strictness", "loose"], ""), ([], "kling_strictness = loose"), ([], "kling_fail_on = error")],
+)
+def test_a_wrong_setting_stops_the_run(inner: pytest.Pytester, arguments: list[str], ini: str) -> None:
+    """A value that a setting cannot have is a usage error that names those that it can have."""
+    inner.makeini(f"[pytest]\n{ini}\n")
+    inner.makepyfile("def test_it(): pass")
+    result = inner.runpytest_inprocess("-p", "no:asyncio", *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    shown = result.stderr.str()
+    assert "warning" in shown if "fail_on" in ini else all(choice in shown for choice in get_args(Strictness))
+
+
+def test_each_strictness_can_be_chosen(inner: pytest.Pytester) -> None:
+    """The command line takes every strictness that there is."""
+    for strictness in get_args(Strictness):
+        tests = f"def test_it(kling):\n    assert kling.strictness == {strictness!r}"
+        run(inner, tests, "--kling-strictness", strictness, passed=1)
+
+
+TOLERATING = """
+def test_good(kling):
+    assert send().status_code == CREATED
+
+@pytest.mark.parametrize("n", range(7))
+def test_many(kling, n):
+    assert send(DEVIANT).status_code == CREATED
+
+def test_on_a_port(kling_server):
+    send(DEVIANT, url=kling_server.url + PATH)
+    send(DEVIANT, url=kling_server.url + PATH)
+
+@pytest.mark.kling(strictness="strict")
+def test_refused(kling):
+    assert send(DEVIANT).status_code == 400
+"""
+
+
+def summary(shown: str) -> list[str]:
+    return shown.split("kling: tolerated violations")[1].splitlines()[1:]
+
+
+def test_what_was_tolerated_is_shown_in_the_end(inner: pytest.Pytester) -> None:
+    """Each violation that a fake took is shown once, with the first tests that it came from; others are not shown."""
+    lines = summary(run(inner, TOLERATING, passed=10))
+    assert lines[0].startswith(f"{TOLERATED['pointer']}: ")
+    assert [line.split("::")[1] for line in lines[1:6]] == [f"test_many[{n}]" for n in range(5)]
+    assert lines[6].split() == ["and", "3", "more"]
+    assert "--kling-fail-on warning" in lines[7]
+
+
+@pytest.mark.parametrize("workers", [[], ["-p", "xdist", "-n", "2"]], ids=["one process", "xdist"])
+def test_it_fails_the_run_on_demand(inner: pytest.Pytester, alone: tuple[str, ...], workers: list[str]) -> None:
+    """Asked to, the plugin fails a run in which every test passed and something was tolerated, and no other run."""
+    inner.makepyfile(test_inner=f"from program import *\n{TOLERATING}")
+    inner.makeini("")
+    asked = [*QUIET, *alone, *workers, "--kling-fail-on", "warning"]
+    result = inner.runpytest_subprocess(*asked)
+    result.assert_outcomes(passed=10)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    lines = summary(result.stdout.str())
+    assert lines[0].startswith(f"{TOLERATED['pointer']}: ")
+    assert lines[6].split() == ["and", "3", "more"]
+    assert "they fail this run" in lines[7]
+    assert inner.runpytest_subprocess(*asked, "-k", "good or refused").ret == pytest.ExitCode.OK
+
+
+def test_the_ini_file_can_ask_for_it_and_the_command_line_can_take_it_back(inner: pytest.Pytester) -> None:
+    """kling_fail_on does what the option does, and the option has the last word."""
+    inner.makeini("[pytest]\nkling_fail_on = warning\nasyncio_default_fixture_loop_scope = function\n")
+    inner.makepyfile(test_inner=f"from program import *\n{TOLERATING}")
+    assert inner.runpytest_inprocess(*QUIET).ret == pytest.ExitCode.TESTS_FAILED
+    assert inner.runpytest_inprocess(*QUIET, "--kling-fail-on", "never").ret == pytest.ExitCode.OK
+
+
+def test_a_failed_run_stays_failed(inner: pytest.Pytester) -> None:
+    """What was tolerated is shown when tests fail too, those included that sent it before they failed."""
+    tests = "def test_it(kling):\n    send(DEVIANT)\n    assert False"
+    assert "::test_it" in summary(run(inner, tests, "--kling-fail-on", "warning", failed=1))[1]
+
+
+def test_a_report_file_has_it_too(inner: pytest.Pytester) -> None:
+    """In a JUnit report what was tolerated is a property of its test."""
+    run(inner, TOLERATING, "--junit-xml", "report.xml", passed=10)
+    found = ET.parse(inner.path / "report.xml").findall(".//testcase[@name='test_many[0]']//property")
+    assert [each.get("name") for each in found] == ["kling_tolerated"]
+    assert str(found[0].get("value")).startswith(TOLERATED["pointer"])
+
+
+def test_an_assertion_ends_in_the_line_of_the_test(inner: pytest.Pytester) -> None:
+    """When a claim about the fake fails, pytest shows the test's own line and the explanation, and no code of ours."""
+    tests = "def test_it(kling):\n    send()\n    kling.assert_polled_until_done()"
+    shown = run(inner, tests, failed=1)
+    assert next(line for line in shown.splitlines() if line.startswith(">")).endswith("assert_polled_until_done()")
+    assert "assertions.py" not in shown
+    assert "nearest right:" in shown
+
+
+def test_it_gets_along_with_its_neighbours(inner: pytest.Pytester) -> None:
+    """Under pytest-asyncio, with every socket forbidden, the intercepting fixtures work; a port works where it is allowed."""
+    inner.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+    run(
+        inner,
+        """
+        async def test_coroutine(kling, kling_async_client):
+            await kling_async_client.generate(PAYLOAD)
+            kling.assert_created_once()
+            async with httpx.AsyncClient(headers=HEADERS) as http:
+                assert (await http.post(URL, json=PAYLOAD)).status_code == CREATED
+
+        def test_function(kling):
+            assert send().status_code == CREATED
+
+        @pytest.mark.enable_socket
+        def test_port(kling_server):
+            assert send(url=kling_server.url + PATH).status_code == CREATED
+        """.replace("\n        ", "\n"),
+        "--disable-socket",
+        "--allow-unix-socket",
+        passed=3,
+    )
+
+
+def test_it_is_listed(inner: pytest.Pytester) -> None:
+    """pytest --markers and --fixtures tell what there is."""
+    assert "@pytest.mark.kling(**options)" in inner.runpytest_inprocess("--markers").stdout.str()
+    shown = inner.runpytest_inprocess("--fixtures", "-p", "no:asyncio").stdout.str()
+    for name in ("kling", "kling_server", "kling_clock", "kling_client", "kling_async_client", "kling_virtual_time"):
+        assert f"\n{name}" in shown
+
+
+def test_who_does_not_use_it_pays_nothing(inner: pytest.Pytester, alone: tuple[str, ...]) -> None:
+    """In a run without its fixtures the plugin loads itself and nothing that it works with."""
+    inner.makepyfile(
+        test_inner="""
+        import sys
+
+        def test_it(request):
+            assert request.config.pluginmanager.has_plugin("kling-tolerated")
+            ours = {name for name in sys.modules if name.partition(".")[0] in ("kling_contract", "fake_server")}
+            assert ours == {"kling_contract", "kling_contract.pytest_plugin"}
+            assert not {"httpx", "jsonschema_rs", "uvicorn"} & set(sys.modules)
+        """
+    )
+    inner.runpytest_subprocess("-q", *alone).assert_outcomes(passed=1)
+
+
+def test_the_module_imports_pytest_alone() -> None:
+    """Beyond the standard library, importing the plugin imports nothing but pytest and the bare package."""
+    code = (
+        "import sys, pytest, typing, collections.abc; before = set(sys.modules);"
+        "import kling_contract.pytest_plugin; print(*set(sys.modules) - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"kling_contract", "kling_contract.pytest_plugin"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from fake_server.messages import Headers, Reply, Request
 from kling_contract import __version__
 from kling_contract.errors import DocumentError
 
-__all__ = ["archive", "broken_off", "entry", "head", "read"]
+__all__ = ["announced", "archive", "broken_off", "entry", "head", "read"]
 
 _HTTP = "HTTP/1.1"
 _UNKNOWN = -1  # what the format asks for where a number is not known
@@ -72,14 +73,14 @@ def _request(exchange: Exchange) -> dict[str, Any]:
         "headers": _fields(request.headers),
         "queryString": _pairs(request.query),
         "headersSize": _UNKNOWN,
-        "bodySize": max(len(request.body), _length(request.headers)),
+        "bodySize": max(len(request.body), announced(request.headers)),
     }
     if request.body:
         text, encoding = _text(request.body)
         described["postData"] = {"mimeType": request.headers.get("content-type", ""), "text": text}
         if encoding:  # the format has a field for this in answers alone
             described["postData"]["_encoding"] = encoding
-        if _length(request.headers) > len(request.body):
+        if announced(request.headers) > len(request.body):
             described["postData"]["comment"] = f"only its first {len(request.body):,} bytes were kept"
     return described
 
@@ -88,9 +89,10 @@ def _response(exchange: Exchange) -> dict[str, Any]:
     reply = exchange.reply
     lost = reply.cut == 0 or not reply.status
     body = b"" if lost or exchange.request.method == "HEAD" else reply.body[: reply.cut]
-    text, encoding = _text(body)
+    size = 0 if lost or exchange.request.method == "HEAD" else len(reply.body)  # more than there is if it broke off
+    text, encoding = _text(body, binary="content-encoding" in reply.headers)
     content: dict[str, Any] = {
-        "size": len(body),
+        "size": size,
         "mimeType": reply.headers.get("content-type", ""),
         "text": text,
     }
@@ -108,7 +110,7 @@ def _response(exchange: Exchange) -> dict[str, Any]:
         "content": content,
         "redirectURL": reply.headers.get("location", ""),
         "headersSize": _UNKNOWN,
-        "bodySize": len(body),
+        "bodySize": size,
     }
 
 
@@ -120,12 +122,12 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in pairs]
 
 
-def _text(body: bytes) -> tuple[str, str | None]:
+def _text(body: bytes, *, binary: bool = False) -> tuple[str, str | None]:
     """Return a body as text, and the encoding that it had to be put in for that."""
-    try:
-        return body.decode("utf-8"), None
-    except UnicodeDecodeError:
-        return base64.b64encode(body).decode("ascii"), "base64"
+    with contextlib.suppress(UnicodeDecodeError):
+        if not binary:
+            return body.decode("utf-8"), None
+    return base64.b64encode(body).decode("ascii"), "base64"
 
 
 def read(archive: Mapping[str, Any] | Path | str) -> list[Exchange]:
@@ -149,6 +151,12 @@ def read(archive: Mapping[str, Any] | Path | str) -> list[Exchange]:
         except (ValueError, OverflowError) as wrong:
             raise DocumentError(f"{name}: entry {number} is not one of an HTTP Archive: {wrong}") from None
     return sorted(exchanges, key=lambda exchange: exchange.at)
+
+
+def announced(headers: Headers) -> int:
+    """Return how many bytes a body was said to have, 0 if nothing usable was said."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isdecimal() and len(said) < 19 else 0
 
 
 def broken_off(status: int, headers: Headers, body: bytes) -> Reply:
@@ -200,9 +208,9 @@ def _read_reply(described: Mapping[str, Any], *, bodiless: bool) -> Reply:
     if status <= 0:
         return Reply(0)
     size = content.get("size")
-    announced = max(_length(Headers(headers)), size if isinstance(size, int) else 0)
+    whole = max(announced(Headers(headers)), size if isinstance(size, int) else 0)
     headers.pop("content-length", None)
-    if announced > len(body) and not bodiless and status not in (204, 304):
+    if whole > len(body) and not bodiless and status not in (204, 304):
         return broken_off(status, Headers(headers), body)
     return Reply(status, Headers(headers), body)
 
@@ -226,8 +234,3 @@ def _member(of: Any, name: str, kind: type) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"{name!r} is missing, or is no {_KINDS[kind]}")
     return value
-
-
-def _length(headers: Headers) -> int:
-    said = headers.get("content-length", "")
-    return int(said) if said.isdecimal() and len(said) < 19 else 0

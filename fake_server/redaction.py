@@ -72,13 +72,27 @@ def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
             value = value.replace(_utf8(spelling), _utf8(_HIDDEN))
         return value
 
-    def fields(headers: Headers) -> Headers:
-        return Headers({name: text(value) for name, value in headers.items()})
+    def fields(headers: Headers, change: int) -> Headers:
+        kept = {name: text(value) for name, value in headers.items()}
+        if change and kept.get("content-length", "").isdecimal():  # it is right of what is kept, too
+            kept["content-length"] = str(max(0, int(kept["content-length"]) + change))
+        return Headers(kept)
 
+    sent, came = body(request.body), body(reply.body)
     return replace(
         exchange,
-        request=replace(request, url=text(request.url), headers=fields(request.headers), body=body(request.body)),
-        reply=replace(reply, headers=fields(reply.headers), body=body(reply.body)),
+        request=replace(
+            request,
+            url=text(request.url),
+            headers=fields(request.headers, len(sent) - len(request.body)),
+            body=sent,
+        ),
+        reply=replace(
+            reply,
+            headers=fields(reply.headers, len(came) - len(reply.body)),
+            body=came,
+            cut=None if reply.cut is None else len(body(reply.body[: reply.cut])),
+        ),
         violations=tuple(
             replace(each, pointer=text(each.pointer), message=text(each.message), hint=each.hint and text(each.hint))
             for each in exchange.violations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
-from kling_contract.mutations import mutations
+from kling_contract.mutations import Mutation, mutations
+from kling_contract.schema_walk import plain, smallest
 from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
 
@@ -43,9 +46,10 @@ def claim_other_keys_are_refused(target: Target) -> None:
 def claim_broken_payloads_are_refused(target: Target) -> None:
     """A payload that breaks a rule of the schema, whichever and wherever, is refused, unless the service is known to take it."""
     for mutation in mutations(contract=target.contract):
-        if refuses(validate(mutation.payload, contract=target.contract)):
-            response = target.create(body=json.dumps(mutation.payload).encode())
-            target.must_refuse(response, "invalid_body", f"{mutation.id} is broken")
+        for payload in (mutation.payload, *_further_back(target, mutation)):
+            if refuses(validate(payload, contract=target.contract)):
+                response = target.create(body=json.dumps(payload).encode())
+                target.must_refuse(response, "invalid_body", f"{mutation.id} is broken")
 
 
 def claim_bad_json_is_refused(target: Target) -> None:
@@ -128,3 +132,10 @@ def _refuses(target: Target, *authorizations: str) -> None:
         media_type = {"content-type": target.creation.media_type or ""}
         target.must_refuse(target.create(headers={**media_type, **headers}), "unauthorized")
         target.must_refuse(target.poll("nobody", headers=headers), "unauthorized")
+
+
+def _further_back(target: Target, mutation: Mutation) -> Iterator[Any]:
+    """Yield the same violation in the second item of an array, behind a good one."""
+    for name, rules in plain(target.contract.request_schema)["properties"].items():
+        if mutation.pointer.startswith(f"/{name}/0"):
+            yield {**mutation.payload, name: [smallest(rules.get("items", {})), *mutation.payload[name]]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, 
 from hypothesis.strategies import SearchStrategy
 
 from kling_contract._http import SyncDoor
+from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken
 from kling_contract.generation import Generation
 from kling_contract.generation_claims import check_video
@@ -22,7 +23,9 @@ from kling_contract.validation import refuses, validate
 
 __all__ = ["GenerationMachine", "machine_for"]
 
-_HONEST = {"operation", "after", "times", "refusal", "status", "latency", "drop", "truncate"}
+_WHEN = ("operation", "after", "times")
+_ROUNDS = 4
+_HONEST = {*_WHEN, "refusal", "status", "latency", "drop", "truncate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +44,22 @@ def _of_target(strategy: Callable[..., SearchStrategy[Any]]) -> SearchStrategy[A
     return drawn
 
 
-def _failing(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a scenario with those faults only that a caller can tell from an honest answer."""
-    faults = [
-        each for each in scenario.get("faults", ()) if _HONEST.issuperset(each) and each.get("status", 500) >= 500
-    ]
-    return {**scenario, "faults": faults}
+def _failing(*, contract: Contract) -> SearchStrategy[dict[str, Any]]:
+    """Draw scenarios whose faults a caller can tell from honest answers: those that lie hang up instead."""
+    reasons, least = contract.observed["refusals"]["reasons"], _least_excuse(contract)
+
+    def honest(fault: dict[str, Any]) -> dict[str, Any]:
+        status = reasons[fault["refusal"]]["status_code"] if "refusal" in fault else fault.get("status", least)
+        if _HONEST.issuperset(fault) and status >= least:
+            return fault
+        return {name: fault[name] for name in _WHEN if name in fault} | {"drop": "after"}
+
+    return scenarios(contract=contract).map(lambda each: {**each, "faults": list(map(honest, each.get("faults", ())))})
+
+
+def _least_excuse(contract: Contract) -> int:
+    """Return the least status that says nothing of the request: too many of them, or what is wrong with the server."""
+    return int(contract.observed["refusals"]["reasons"]["too_many_requests"]["status_code"])
 
 
 class GenerationMachine(RuleBasedStateMachine):
@@ -62,10 +75,11 @@ class GenerationMachine(RuleBasedStateMachine):
         super().__init__()
         self.target = self.connect()
         self._seen: dict[str, _Seen] = {}
+        self._calm: dict[str, Any] = {}
         self._troubled = False
         self._broken = SyncDoor(self.target.http, self.target.clock).broken
         if self.target.play is not None:
-            self.target.play({})
+            self.target.play(self._calm)
 
     def connect(self) -> Target:
         """Return the server to hold against the contract."""
@@ -74,14 +88,15 @@ class GenerationMachine(RuleBasedStateMachine):
     @rule(target=ids, payload=_of_target(valid_requests))
     def create(self, payload: dict[str, Any]) -> MultipleResults[str]:
         """A valid payload makes a generation, with an id of its own, in the first status."""
-        return self._accepted(self._ask(self.target.create, payload))
+        return self._created(payload)
 
     @rule(target=ids, body=st.binary(max_size=50) | st.text().map(lambda text: json.dumps(text).encode()))
     def send_something(self, body: bytes) -> MultipleResults[str]:
         """A body that may be anything is refused, unless it happens to be valid."""
+        at = self.target.clock.now()
         response = self._ask(self.target.create, body=body)
         if not refuses(validate(body, contract=self.target.contract)):
-            return self._accepted(response)
+            return self._accepted(response, at)
         self._refused(response, "invalid_body")
         return multiple()
 
@@ -137,20 +152,38 @@ class GenerationMachine(RuleBasedStateMachine):
         if self.target.contract.lifecycle.succeeded(seen.generation.status):
             check_video(self.target, seen.response, seen.generation)
 
-    @rule(scenario=_of_target(scenarios).map(_failing))
+    @rule(target=ids, scenario=_of_target(_failing), payload=_of_target(valid_requests))
+    @precondition(lambda self: self.target.play is not None and not self._troubled)
+    def go_another_way(self, scenario: dict[str, Any], payload: dict[str, Any]) -> MultipleResults[str]:
+        """From now on new generations go another way, to success or to failure: this one at once."""
+        assert self.target.play is not None
+        self._calm = {**scenario, "faults": []}
+        self.target.play(self._calm)
+        return self._created(payload)
+
+    @rule()
+    def watch(self) -> None:
+        """As long as the documentation waits for a generation, all of them are polled now and then."""
+        for _ in range(_ROUNDS):
+            self.target.clock.sleep(self.target.contract.observed["polling"]["timeout"] / _ROUNDS)
+            self.poll_all()
+
+    @rule(scenario=_of_target(_failing))
     @precondition(lambda self: self.target.play is not None)
     def trouble(self, scenario: dict[str, Any]) -> None:
         """From now on calls may fail, and new generations go another way: still each goes forward."""
         assert self.target.play is not None
         self.target.play(scenario)
+        self._calm = {**scenario, "faults": []}
         self._troubled = bool(scenario["faults"])
+        self.poll_all()
 
     @rule()
     @precondition(lambda self: self._troubled)
     def calm(self) -> None:
-        """All is well again, and every generation that was seen is still there."""
+        """Calls no longer fail, and every generation that was seen is still there."""
         assert self.target.play is not None
-        self.target.play({})
+        self.target.play(self._calm)
         self._troubled = False
         self.poll_all()
 
@@ -162,32 +195,36 @@ class GenerationMachine(RuleBasedStateMachine):
             if self._troubled:
                 return None
             raise ContractBroken(f"no answer came: {broken!r}") from broken
-        if self._troubled and response.status_code >= 500:
+        if self._troubled and response.status_code >= _least_excuse(self.target.contract):
             return None
         self.target.must_be_sound(response)
         return response
 
+    def _created(self, payload: dict[str, Any]) -> MultipleResults[str]:
+        at = self.target.clock.now()
+        return self._accepted(self._ask(self.target.create, payload), at)
+
     def _refused(self, response: Any, reason: str) -> None:
-        if response is not None and not (self._troubled and response.status_code >= 400):
+        if response is not None:
             self.target.must_refuse(response, reason)
 
-    def _accepted(self, response: Any) -> MultipleResults[str]:
+    def _accepted(self, response: Any, at: float) -> MultipleResults[str]:
         target = self.target
-        if response is None or (self._troubled and response.status_code >= 400):
+        if response is None:
             return multiple()
         made = target.generation(response, target.creation)
         if made.id in self._seen:
             raise target.broken(response, "another generation has this id")
         if made.status != target.contract.lifecycle.initial:
             raise target.broken(response, f"its status must be {target.contract.lifecycle.initial} at first")
-        self._seen[made.id] = _Seen(response, made, target.clock.now(), polled=False)
+        self._seen[made.id] = _Seen(response, made, at, polled=False)
         return multiple(made.id)
 
     def _look(self, generation_id: str) -> None:
         target, last = self.target, self._seen[generation_id]
         at = target.clock.now()
         response = self._ask(target.poll, generation_id)
-        if response is None or (self._troubled and response.status_code >= 400):
+        if response is None:
             return
         now = target.generation(response, target.polling)
         if now.id != generation_id:
@@ -196,9 +233,12 @@ class GenerationMachine(RuleBasedStateMachine):
             raise target.broken(
                 response, f"its status was {last.generation.status} before, after which this may not come"
             )
-        if last.polled and last.at == target.clock.now() and last.response.content != response.content:
-            told = last.response.content.decode("utf-8", "replace")
-            raise target.broken(response, f"at the same time it was answered {told}")
+        if last.at == target.clock.now():
+            if last.generation.status != now.status:
+                raise target.broken(response, f"at the same time its status was {last.generation.status}")
+            if last.polled and last.response.content != response.content:
+                told = last.response.content.decode("utf-8", "replace")
+                raise target.broken(response, f"at the same time it was answered {told}")
         if bool(now.videos) != target.contract.lifecycle.succeeded(now.status):
             raise target.broken(response, "a generation has a video when it has succeeded, and not before")
         self._seen[generation_id] = _Seen(response, now, at, polled=True)

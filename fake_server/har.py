@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fake_server.journal import Exchange, Journal
 from fake_server.messages import Headers, Reply, Request
@@ -192,7 +193,9 @@ def _read_request(described: Mapping[str, Any]) -> Request:
     size = described.get("bodySize")
     if isinstance(size, int) and size > len(body):
         headers["content-length"] = str(size)
-    return Request(_member(described, "method", str), _member(described, "url", str), Headers(headers), body)
+    url: str = _member(described, "url", str)
+    urlsplit(url)  # raises where there is no sense in it
+    return Request(_member(described, "method", str), url, Headers(headers), body)
 
 
 def _read_reply(described: Mapping[str, Any], *, bodiless: bool) -> Reply:
@@ -206,7 +209,7 @@ def _read_reply(described: Mapping[str, Any], *, bodiless: bool) -> Reply:
         if coding != "identity":
             headers.pop("content-length", None)
     if status <= 0:
-        return Reply(0)
+        return Reply(0, cut=0)
     size = content.get("size")
     whole = max(announced(Headers(headers)), size if isinstance(size, int) else 0)
     headers.pop("content-length", None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from fake_server.messages import Headers, Reply, Request
 from kling_contract.documents import FIXTURES
 
-__all__ = ["serve", "video"]
+__all__ = ["path_of", "serve", "video"]
 
 _NAME = re.compile(r"kling-(\d+)s\.mp4")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -20,6 +21,15 @@ def video(seconds: float) -> bytes:
     """Return an MP4 of so many seconds, or of the nearest length that there is."""
     films = _films()
     return films[min(films, key=lambda length: abs(length - seconds))]
+
+
+def path_of(url: str | None) -> str:
+    """Return the path of a video's URL; "" when it is no URL of the web, or has no path."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return ""
+    return parts.path if parts.scheme in ("http", "https") else ""
 
 
 def serve(request: Request, content: bytes, content_type: str) -> Reply:

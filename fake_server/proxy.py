@@ -125,7 +125,7 @@ class Proxy:
     def _reply(self, passage: Passage) -> Reply:
         """Return what came, as it was before it was compressed."""
         if passage.status is None:
-            return Reply(0)
+            return Reply(0, cut=0)
         headers, body = _fields(passage.headers), passage.came.kept
         whole = passage.whole and not passage.came.cut
         coding = headers.get("content-encoding", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -43,7 +44,8 @@ class FakeServer(Assertions):
     is what it refuses (see `validate`); `clock` its time (None: a VirtualClock of its own); `api_key` the key it takes
     (None: any); `seed` what its ids are drawn from; `body_limit` how many bytes a request may have; `generation_limit` how
     many generations it remembers, the oldest going first; `state` a file in which generations and time outlive this fake
-    (None: nothing does). Then `close` it in the end.
+    (None: nothing does). Then `close` it in the end. `replay` is an HTTP Archive, decoded or as a file: creates and polls are then
+    answered as they were in it, and the scenario adds nothing but its faults (see `Replay`).
 
     `journal`, `ledger` and `generations` tell afterwards what happened, and the assertions judge it. Nothing is shared
     between two fakes, and one fake may be used from several threads. Raise DocumentError for a scenario that cannot be
@@ -64,6 +66,7 @@ class FakeServer(Assertions):
         body_limit: int = 32 * 2**20,
         generation_limit: int = 100_000,
         state: Path | None = None,
+        replay: Mapping[str, Any] | Path | str | None = None,
     ) -> None:
         if progression not in get_args(Progression):
             raise ValueError(f"progression must be one of {', '.join(get_args(Progression))}, not {progression!r}")
@@ -79,6 +82,11 @@ class FakeServer(Assertions):
         self._lock = threading.RLock()
         self._started_with = Scenario.load(scenario)
         self._store: Store | None = None
+        self._serving: Callable[..., Service] = Service
+        if replay is not None:
+            from fake_server.replay import Recordings, Replay
+
+            self._serving = functools.partial(Replay, Recordings.load(replay, self.contract))
         self._start()
         if state is not None:
             self._continue(state)
@@ -196,7 +204,7 @@ class FakeServer(Assertions):
             self.clock.advance(max(0.0, self._store.time - self.clock.now()))
 
     def _start(self) -> None:
-        self._service = Service(
+        self._service = self._serving(
             self.contract,
             self._generations,
             Answers(self.contract, random.Random(self._seed)),

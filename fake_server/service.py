@@ -157,8 +157,11 @@ class Service:
         if not self._answers.shows_video(generation.status(now)):
             early = Violation("", "path", f"the video of {generation.id} is not finished", part="path")
             return self.refuse(request, now, "unknown_path", [early])
-        reply = media.serve(request, media.video(generation.duration), self._answers.video_content_type)
+        reply = media.serve(request, self._video(generation), self._answers.video_content_type)
         return Exchange(now, request, reply, None, (), generation.id)
+
+    def _video(self, generation: Generation) -> bytes:
+        return media.video(generation.duration)
 
     def _generation(self, payload: Mapping[str, Any], now: float) -> Generation:
         model = str(payload.get("model", self._contract.request_schema["properties"]["model"]["enum"][0]))

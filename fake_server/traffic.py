@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fake_server import har
+from fake_server import har, media
 from fake_server.journal import Exchange
 from fake_server.messages import Request
 from kling_contract.contract import Contract, Operation
@@ -113,8 +113,8 @@ class TrafficJudge:
         except ValueError:
             return []  # what it lacks was found before
         for video in shown.videos:
-            if video.url is not None:
-                _remember(self._videos, Request("GET", video.url).target.path, None)
+            if path := media.path_of(video.url):
+                _remember(self._videos, path, None)
         before, asked = self._seen.get(shown.id), _asked_for(self._contract, operation, request)
         if asked not in (None, shown.id):
             return [_wrong("/id", "id", f"{shown.id} is shown, and {asked} was asked for")]

@@ -27,6 +27,11 @@ _MEGABYTE = 2**20
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Answer creates and polls as in this HTTP Archive, as `record` writes them.",
+)
 @click.option("--tls", is_flag=True, help="Serve https, under a throw-away certificate. Needs trustme.")
 @options.scenario
 @click.option(
@@ -67,6 +72,7 @@ _MEGABYTE = 2**20
 def command(
     host: str,
     port: int,
+    replay: Path | None,
     tls: bool,
     scenario: str,
     progression: str,
@@ -105,6 +111,7 @@ def command(
         seed=seed,
         body_limit=int(body_limit * _MEGABYTE),
         state=state,
+        replay=replay,
     )
     door: Handler = Logged(fake, lambda line: click.echo(line, err=True)) if log else fake
     if not no_control:
@@ -113,7 +120,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="kling-contract-") as folder:
 
         def ready(url: BaseURL) -> None:
-            _introduce(fake, url, rate)
+            _introduce(fake, url, rate, replay)
             if url.ca_pem is not None:
                 trusted = Path(folder) / "ca.pem"
                 trusted.write_text(url.ca_pem)
@@ -135,11 +142,14 @@ def command(
             fake.close()
 
 
-def _introduce(fake: FakeServer, url: str, rate: float) -> None:
+def _introduce(fake: FakeServer, url: str, rate: float, replay: Path | None) -> None:
     click.echo(f"fake Kling server ready on {url}  (Ctrl-C ends it)")
     click.echo(f"  revision    {fake.contract.revision}, {fake.strictness}")
     for operation in fake.contract.operations.values():
         click.echo(f"  {operation.method:<11} {url}{operation.path}")
+    if replay is not None:
+        click.echo(f"  replay      {replay}, {rate:g} of its seconds in each one here")
+        return
     steps = fake.scenario.timeline_under(fake.contract).steps
     end = steps[-1]
     if fake.progression == "immediate":

@@ -110,7 +110,8 @@ class Judge:
             return None, [Violation("", _NOT_JSON, bad.reason, part=self._part, line=bad.line, column=bad.column)]
         violations = self.payload(value, strictness)
         if violations:
-            places = locate(text, {violation.pointer for violation in violations})
+            named = {violation.pointer for violation in violations if violation.rule in (_UNDECLARED, _DEPRECATED)}
+            places = locate(text, {violation.pointer for violation in violations}, names=named)
             violations = [
                 replace(violation, line=places[violation.pointer][0], column=places[violation.pointer][1])
                 for violation in violations

@@ -193,6 +193,12 @@ def test_a_missing_member_is_looked_for_among_the_undeclared() -> None:
     assert hint_of(payload, "/image_url") == "is image meant to be image_url?"
 
 
+def test_a_member_that_should_not_be_there_is_found_by_its_name() -> None:
+    """Of an undeclared or deprecated member the name is pointed at, of any other value the value."""
+    text = json.dumps({**EXAMPLE, "fps": 24, "ratio": "1:1", "duration": 7})
+    assert [text[(each.column or 0) - 1 :][:5] for each in validate(text)] == ['"fps"', '"rati', "7}"]
+
+
 def test_large_values_are_cut_in_messages() -> None:
     """A megabyte of data URI does not come back in the message."""
     (violation,) = validate({**EXAMPLE, "image_url": "data:image/png;base64, " + "A" * 2**20})

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fake_server.answers import Answers
 from fake_server.assertions import Assertions
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import httpx
     import respx
 
+    from fake_server.live import BaseURL
     from fake_server.store import Store
 
 __all__ = ["FakeServer"]

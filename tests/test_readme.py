@@ -11,8 +11,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from fake_server.scenario import scenarios
 from kling_contract import cli, revisions
 from kling_contract.commands.validate import command as validate_command
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,18 +25,42 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-def test_all_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_python_in_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The Python of the README runs from top to bottom, as one program, and prints what the README says it prints."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "readme"}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
         for name in [name for name in names if name.startswith("test_")]:
-            names.pop(name)()
+            test = names.pop(name)
+            if hasattr(test, "pytestmark"):
+                continue  # it needs fixtures: the next test runs it
+            test()
     printed = capsys.readouterr().out
     (shown,) = blocks("text")
     assert shown in printed
     assert (tmp_path / "clip.mp4").stat().st_size > 0
+
+
+def test_the_pytest_example_in_the_readme_runs(pytester: pytest.Pytester) -> None:
+    """The example with fixtures and marker passes as a test module of its own."""
+    (example,) = [block for block in blocks("python") if "@pytest.mark.kling" in block]
+    pytester.makepyfile(example)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+
+
+def test_every_shipped_scenario_is_counted() -> None:
+    """The README says how many scenarios there are, and names only such as there are."""
+    assert f"{len(scenarios())} are shipped" in README
+    for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", README):
+        assert (
+            name in scenarios()
+            or name.startswith("kling-contract")
+            or name.startswith("x-")
+            or name.startswith("create-")
+        )
 
 
 def test_every_command_is_documented() -> None:

@@ -55,12 +55,7 @@ def test_every_shipped_scenario_is_counted() -> None:
     """The README says how many scenarios there are, and names only such as there are."""
     assert f"{len(scenarios())} are shipped" in README
     for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", README):
-        assert (
-            name in scenarios()
-            or name.startswith("kling-contract")
-            or name.startswith("x-")
-            or name.startswith("create-")
-        )
+        assert name in scenarios() or name.startswith(("kling-contract", "x-", "create-"))
 
 
 def test_every_command_is_documented() -> None:

@@ -151,6 +151,8 @@ async def _ended(task: asyncio.Task[None]) -> BaseException | None:
 
 def _target(scope: Scope) -> bytes:
     path: bytes = scope["raw_path"]
+    if not path.startswith(b"/") and path != b"*":  # the form that forward proxies are sent: its host is not ours
+        path = b"/" + (path.split(b"/", 3)[3:] or [b""])[0] if b"://" in path else b"/" + path
     query: bytes = scope["query_string"]
     return path + b"?" + query if query else path
 

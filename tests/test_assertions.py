@@ -186,14 +186,22 @@ def test_each_generation_must_be_polled() -> None:
     program.fake.assert_polled_until_done()
 
 
-def test_an_answer_that_broke_off_was_not_seen() -> None:
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"truncate": 5}, "broken off after 5 bytes"),
+        ({"latency": 99}, "99 s late: nobody waited any more"),
+        ({"drop": "before"}, "nothing: the connection broke"),
+    ],
+)
+def test_an_answer_that_did_not_arrive_was_not_seen(fault: dict[str, Any], told: str) -> None:
     """The end of a generation counts when the answer that told it arrived, and not before."""
-    program = Program(scenario={"name": "x", "faults": [{"operation": GET.id, "times": 1, "truncate": 5}]})
+    program = Program(scenario={"name": "x", "faults": [{"operation": GET.id, "times": 1, **fault}]})
     made = program.create()
     program.wait(FINAL)
     with pytest.raises(httpx.TransportError):
         program.poll(made)
-    assert "broken off after 5 bytes" in program.fails("polled_until_done")
+    assert told in program.fails("polled_until_done")
     program.poll(made)
     program.fake.assert_polled_until_done()
 
@@ -209,6 +217,24 @@ def test_a_wrong_way_to_poll_is_told_the_right_one(shape: str) -> None:
     assert curl(program.fake.journal[-1]) in text
     assert text.endswith(f"GET {CONTRACT.base_url}{GET.path}?{PARAMETER}={quote(made, safe='')}")
     assert f"{GET.path}?{PARAMETER}=<id>" in text
+
+
+def test_the_second_create_is_the_one_concerned() -> None:
+    """Of several creates the text has the one that made the second generation as curl, not one that was refused."""
+    program = Program()
+    program.create({})
+    program.create()
+    program.create({**PAYLOAD, "prompt": "The second."})
+    assert curl(program.fake.journal[-1]) in program.fails("created_once")
+
+
+def test_success_is_no_error_to_stop_on() -> None:
+    """Where a generation has succeeded, stopping on an error is not shown."""
+    program = Program()
+    made = program.create()
+    program.wait(FINAL)
+    program.poll(made, 2)
+    assert "nothing to stop on" in program.fails("stopped_on_error")
 
 
 @given(st.integers(0, 3), st.integers(0, 3))

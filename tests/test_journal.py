@@ -95,6 +95,27 @@ def test_no_key_is_kept(place: str, key: str, data: st.DataObject) -> None:
         assert not [text for text in told if spelling in text]
 
 
+def test_a_plus_in_a_query_is_read_both_ways() -> None:
+    """A key sent in a query is known with its plus signs, whether or not they were meant as spaces."""
+    fake = FakeServer()
+    for body in (b"sk~0000+00;", b"sk~0000000;"):
+        fake.handle(Request("POST", "https://example.com/?token=" + body.decode().replace(";", "%3B"), Headers(), body))
+    assert [each.request.body for each in fake.journal] == [b"***", b"***"]
+
+
+def test_a_hint_does_not_tell_a_key() -> None:
+    """A key that stands where a field's name should, and that a hint would name, is hidden there, too."""
+    fake = FakeServer()
+    operation = fake.contract.operations["createGeneration"]
+    slip = fake.contract.request_schema["required"][-1] + "_here"
+    sent = Headers({"content-type": operation.media_type or "", **authorization(slip)})
+    body = json.dumps({slip: 1}).encode()
+    fake.handle(Request("POST", fake.contract.base_url + operation.path, sent, body))
+    hints = [violation.hint for violation in fake.journal[0].violations]
+    assert any(hint and "***" in hint for hint in hints)
+    assert not any(hint and slip in hint for hint in hints)
+
+
 def test_user_and_password_are_taken_out_of_a_url() -> None:
     """What stands before the host of a URL is not kept, there or elsewhere."""
     fake = FakeServer()

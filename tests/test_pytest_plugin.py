@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from fake_server import FakeServer
-from kling_contract import Contract
+from kling_contract import Contract, revisions
 from kling_contract.validation import Strictness
 
 pytest_plugins = ["pytester"]
@@ -21,6 +21,7 @@ pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 CONTRACT = Contract.load()
 CREATE, GET = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
+REVISION = next(name for name in revisions() if name != CONTRACT.revision.id)
 PAYLOAD = {
     "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
     "image_url": "https://example.com/a.png",
@@ -40,6 +41,7 @@ HEADERS = {{"authorization": "Bearer a-key-of-mine"}}
 CREATED = {CREATE.success}
 (PARAMETER,) = {GET.query["required"]!r}
 FINAL = {CONTRACT.timeline.final.at!r}
+REVISION = {REVISION!r}
 
 def send(payload=PAYLOAD, url=URL):
     return requests.post(url, json=payload, headers=HEADERS, timeout=30)
@@ -171,7 +173,7 @@ def test_the_nearest_word_counts(inner: pytest.Pytester) -> None:
     """A fake is made by its test's marker, before that of the class and module, the command line, the ini file, the default."""
     inner.makeini(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
-        "kling_strictness = off\nkling_scenario = mine.json\nkling_revision = 2025-12-18\nkling_progression = polls\n"
+        f"kling_strictness = off\nkling_scenario = mine.json\nkling_revision = {REVISION}\nkling_progression = polls\n"
     )
     inner.path.joinpath("mine.json").write_text(json.dumps({"name": "mine"}))
     run(
@@ -181,16 +183,16 @@ def test_the_nearest_word_counts(inner: pytest.Pytester) -> None:
             return fake.contract.revision.id, fake.scenario.name, fake.strictness, fake.progression
 
         def test_ini_and_command_line(kling):
-            assert told(kling) == ("2025-12-18", "mine", "strict", "polls")
+            assert told(kling) == (REVISION, "mine", "strict", "polls")
 
         @pytest.mark.kling(strictness="lax", scenario="slow")
         class TestMarked:
             def test_class(self, kling):
-                assert told(kling) == ("2025-12-18", "slow", "lax", "polls")
+                assert told(kling) == (REVISION, "slow", "lax", "polls")
 
             @pytest.mark.kling(scenario="fails", progression="time")
             def test_both(self, kling, kling_client):
-                assert told(kling) == ("2025-12-18", "fails", "lax", "time")
+                assert told(kling) == (REVISION, "fails", "lax", "time")
         """.replace("\n        ", "\n"),
         "--kling-strictness",
         "strict",

@@ -21,6 +21,7 @@ class ControlledFake:
     def __init__(self, ask: Callable[[str, str, bytes | None], httpx.Response]) -> None:
         self._ask = ask
         self._scenario: Any = None
+        self._stands_at: float | None = None
 
     @classmethod
     def at(cls, base_url: str, http: httpx.Client) -> ControlledFake | None:
@@ -34,17 +35,17 @@ class ControlledFake:
         try:
             fake.now()
             fake.sleep(0)
-        except (KlingError, httpx.HTTPError):
+        except (KlingError, httpx.HTTPError, KeyError, TypeError, ValueError):
             return None
         return fake
 
     def now(self) -> float:
-        """Return the fake's time."""
-        return float(self._told("GET", "clock")["now"])
+        """Return the fake's time. A clock that stands still is asked once, and then after each move."""
+        return self._read(self._told("GET", "clock")) if self._stands_at is None else self._stands_at
 
     def sleep(self, seconds: float) -> None:
         """Move the fake's time on."""
-        self._told("POST", "clock", {"advance": max(0.0, seconds)})
+        self._read(self._told("POST", "clock", {"advance": max(0.0, seconds)}))
 
     async def asleep(self, seconds: float) -> None:
         """Move the fake's time on, as `sleep` does."""
@@ -59,6 +60,11 @@ class ControlledFake:
         if self._scenario is None:
             self._scenario = self._told("GET", "scenario")
         self._told("POST", "scenario", scenario or self._scenario)
+
+    def _read(self, clock: Mapping[str, Any]) -> float:
+        now = float(clock["now"])
+        self._stands_at = None if clock["rate"] else now
+        return now
 
     def _told(self, method: str, path: str, body: Any = None) -> Any:
         response = self._ask(method, path, None if body is None else json.dumps(body).encode())

@@ -1,0 +1,105 @@
+"""How is a check shown? What a server was found to do, as text, JSON, JUnit XML, SARIF and GitHub annotations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from kling_contract import reports
+from kling_contract.findings import Finding, Verdict
+from kling_contract.reports import Format, Judged
+from kling_contract.validation import Violation
+
+__all__ = ["Report", "lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One check of one server. `revisions` says of each revision that was tried how many findings there were."""
+
+    server: str
+    revision: str
+    seed: int
+    sent: int
+    verdicts: Sequence[Verdict]
+    revisions: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Everything that was found."""
+        return [finding for verdict in self.verdicts for finding in verdict.findings]
+
+    @property
+    def kept(self) -> bool:
+        """Was everything asked to its end, and nothing found?"""
+        return not self.findings and not any(verdict.incomplete for verdict in self.verdicts)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many promises are kept, how many broken, and how many were left out."""
+        broken = sum(bool(verdict.findings) for verdict in self.verdicts)
+        left_out = sum(verdict.left_out is not None for verdict in self.verdicts)
+        return {"kept": len(self.verdicts) - broken - left_out, "broken": broken, "left_out": left_out}
+
+
+def lines(report: Report, format: Format) -> Iterator[str]:  # noqa: A002
+    """Yield a report line by line, without line ends.
+
+    The JSON is one object: `version` is 1; `server`, `revision`, `seed`, `sent` (requests), `revisions` (findings by revision,
+    when several were tried), `summary` and `verdicts`, each with the fields of a Verdict and of its Findings.
+    """
+    if format == "text":
+        yield from _text(report)
+    elif format == "json":
+        named = {"server": report.server, "revision": report.revision, "seed": report.seed, "sent": report.sent}
+        counted = {"revisions": dict(report.revisions), "summary": report.summary}
+        yield json.dumps(
+            {"version": 1, **named, **counted, "verdicts": [asdict(each) for each in report.verdicts]}, indent=1
+        )
+    elif format == "junit":
+        yield from reports.lines([_judged(each) for each in report.verdicts], "junit")
+    else:
+        placed = [_placed(finding) for finding in report.findings]
+        shown = list(reports.lines(placed, format))
+        yield from (*shown[:-1], _summary(report)) if format == "github" else shown
+
+
+def _text(report: Report) -> Iterator[str]:
+    for revision, count in report.revisions.items():
+        yield f"{'* ' if revision == report.revision else '  '}{revision}  {count} finding{'' if count == 1 else 's'}"
+    for finding in report.findings:
+        yield from (_shown(line) for line in f"broken    {finding}".splitlines())
+    for verdict in report.verdicts:
+        if verdict.left_out:
+            yield f"left out  {verdict.claim}: {verdict.left_out}"
+    yield _summary(report)
+
+
+def _summary(report: Report) -> str:
+    counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.summary.items() if count)
+    return f"{report.server} against {report.revision}: {counts}; {report.sent} requests, --seed {report.seed}"
+
+
+def _judged(verdict: Verdict) -> Judged:
+    """Return a question as the JUnit report has its cases: what was not asked to its end is an error."""
+    if verdict.incomplete and not verdict.findings:
+        return Judged(verdict.claim, unreadable=verdict.left_out)
+    if verdict.left_out:
+        return Judged(verdict.claim, [Violation("", "left-out", verdict.left_out, severity="notice", part="claim")])
+    return Judged(verdict.claim, [_violation(finding) for finding in verdict.findings])
+
+
+def _placed(finding: Finding) -> Judged:
+    """Return a finding as others show it, in a file: the document that it rests on."""
+    return Judged(f"schemas/{finding.revision}/{finding.document}", [_violation(finding)])
+
+
+def _violation(finding: Finding) -> Violation:
+    message = f"{finding.sentence} expected: {finding.expected}; came: {finding.came}"
+    return Violation(finding.pointer, finding.claim, message, hint=finding.curl or None, part=finding.document)
+
+
+def _shown(text: str) -> str:
+    """Return a line with everything escaped that a terminal would obey: a server wrote some of it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

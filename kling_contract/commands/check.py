@@ -1,0 +1,191 @@
+"""`kling-contract check`: does a server keep the contract? Free of charge, unless told otherwise."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from kling_contract import reports
+from kling_contract.contract import Contract, revisions
+from kling_contract.errors import Unreachable
+
+if TYPE_CHECKING:
+    from kling_contract.check_report import Report
+    from kling_contract.questions import Question
+
+__all__ = ["command"]
+
+KEY_VARIABLE = "AIMLAPI_KEY"
+_ALL = "all"
+_UNREACHABLE = 3
+
+
+def _split(
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> list[tuple[reports.Format, Path]]:
+    """Read FORMAT=PATH, and see to it that the file can be written before anything is asked."""
+    found: list[tuple[reports.Format, Path]] = []
+    for value in values:
+        name, _, path = value.partition("=")
+        if name not in reports.FORMATS or not path:
+            raise click.BadParameter(f"{value!r}: write FORMAT=PATH, with one of {', '.join(reports.FORMATS)}")
+        if not Path(path).parent.is_dir():
+            raise click.BadParameter(f"{path}: there is no such folder")
+        found += [(each, Path(path)) for each in get_args(reports.Format) if each == name]
+    return found
+
+
+@click.command("check")
+@click.argument("url")
+@click.option(
+    "--live", is_flag=True, help=f"Let another machine than this be asked. The key comes from ${KEY_VARIABLE}."
+)
+@click.option(
+    "--allow-create",
+    is_flag=True,
+    help="Create as many generations as it takes. For servers that cost nothing.",
+)
+@click.option(
+    "--spend",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Create N generations, which are paid for, and follow each to its end.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before --spend.")
+@click.option(
+    "--revision",
+    metavar="ID",
+    help="Revision of the contract, 'latest', or 'all' to learn which one the server speaks.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(reports.FORMATS), default="text", show_default=True, help="How to report."
+)
+@click.option(
+    "--report",
+    "files",
+    metavar="FORMAT=PATH",
+    multiple=True,
+    callback=_split,
+    help="Write a report to a file. Repeatable.",
+)
+@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For the whole run.")
+@click.option("--seed", type=int, metavar="NUMBER", help="Repeat the run that told this seed.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    url: str,
+    live: bool,
+    allow_create: bool,
+    spend: int,
+    yes: bool,
+    revision: str | None,
+    format_: reports.Format,
+    files: list[tuple[reports.Format, Path]],
+    time_limit: float | None,
+    seed: int | None,
+) -> None:
+    """Hold the server at URL against the contract.
+
+    By default only requests are sent that cannot create a generation. Exit code 0: the contract is kept; 1: it is broken, or not
+    everything could be asked; 2: wrong usage; 3: the server cannot be reached.
+    """
+    from kling_contract import check_report
+
+    if allow_create and spend:
+        raise click.UsageError("--allow-create creates any number already: use it without --spend")
+    if revision == _ALL and spend:
+        raise click.UsageError("--spend pays for one revision: name it instead of 'all'")
+    given = {
+        "key": _key(needed=live),
+        "live": live,
+        "creations": None if allow_create else spend,
+        "time_limit": time_limit,
+        "seed": seed,
+    }
+    contracts = [Contract.load(each) for each in (revisions() if revision == _ALL else [revision])]
+    if spend and not yes:
+        _confirm(contracts[0], spend, url)
+    try:
+        report = _best([_checked(url, each, given) for each in contracts])
+    except Unreachable as unreachable:
+        click.echo(f"kling-contract: {unreachable}", err=True)
+        ctx.exit(_UNREACHABLE)
+    for each, path in files:
+        path.write_text("\n".join(check_report.lines(report, each)) + "\n", encoding="utf-8")
+    click.echo("\n".join(check_report.lines(report, format_)))
+    ctx.exit(0 if report.kept else 1)
+
+
+def _checked(url: str, contract: Contract, given: dict[str, Any]) -> Report:
+    from kling_contract.check_report import Report
+    from kling_contract.inspection import Inspection
+
+    with (
+        Inspection(url, contract=contract, **given) as asked,
+        _progress(str(contract.revision), len(asked.questions)) as show,
+    ):
+        verdicts = tuple(asked.verdicts(show))
+        return Report(url, contract.revision.id, asked.seed, asked.sent, verdicts)
+
+
+def _best(tried: list[Report]) -> Report:
+    """Return the report with the fewest findings; of several the newest."""
+    best = min(reversed(tried), key=lambda report: len(report.findings))
+    if len(tried) == 1:
+        return best
+    return replace(best, revisions={report.revision: len(report.findings) for report in tried})
+
+
+def _key(*, needed: bool) -> str | None:
+    from kling_contract._key import Key
+
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        if needed:
+            raise click.UsageError(f"--live needs the API key in the environment variable {KEY_VARIABLE}")
+        return None
+    try:
+        Key(key)
+    except ValueError as unusable:
+        raise click.UsageError(f"{KEY_VARIABLE}: {unusable}") from unusable
+    return key
+
+
+def _confirm(contract: Contract, spend: int, url: str) -> None:
+    from kling_contract.questions import payload_worth_paying_for
+
+    seconds = contract.video_seconds(payload_worth_paying_for(contract))
+    cost = f"{contract.price(seconds) * spend:,.0f} {contract.observed['price']['unit']}"
+    told = f"{spend} generation{'s' * (spend > 1)} of {seconds:g} s at {url} cost {cost}, as documented on {contract.revision}"
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{told}; say --yes to go on")
+    click.confirm(f"{told}. Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _progress(revision: str, total: int) -> Iterator[Callable[[Question], object]]:
+    """Show on a terminal what is being asked; show nothing in pipes."""
+    if not sys.stderr.isatty():
+        yield lambda question: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.status import Status
+
+    asked = 0
+    with Status("connecting…", console=Console(stderr=True)) as status:
+
+        def show(question: Question) -> None:
+            nonlocal asked
+            asked += 1
+            status.update(f"{revision}  {asked} of {total}  {escape(question.sentence)}")
+
+        yield show

@@ -119,7 +119,7 @@ class Controlled:
             raise _Refused(400, f"advance must be 0 seconds or more, not {json.dumps(seconds)}: time does not go back")
         try:
             _iso(clock.now() + seconds)
-        except (ValueError, OverflowError) as beyond:
+        except (ValueError, OverflowError, OSError) as beyond:
             raise _Refused(
                 400, f"advance by less: the calendar ends before {seconds:g} seconds have passed"
             ) from beyond

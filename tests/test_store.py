@@ -17,7 +17,7 @@ from typing import Any, get_args
 import httpx
 import pytest
 from calls import creating, polling
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
@@ -105,6 +105,7 @@ def test_generations_come_back_as_they_were(generations: list[Generation]) -> No
 
 
 @seldom
+@example([0.5, 0.5], 0.0)
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=20), st.sampled_from([0.0, 1.0, 60.0]))
 def test_time_never_goes_back(steps: list[float], lead: float) -> None:
     """Killed at any moment, the next fake begins at no time before any that was told, and at most the lead after it."""
@@ -122,6 +123,44 @@ def test_time_never_goes_back(steps: list[float], lead: float) -> None:
         last = Store(Path(folder) / "state", "any")
         assert last.time == now
         last.close(now)
+
+
+def test_time_is_written_seldom(path: Path) -> None:
+    """While the time told lies within the lead nothing is written, so that polls cost no more than without a file."""
+    store = Store(path, "any")
+    store.reach(100.0, 60.0)
+    log = path.with_name(f"{path.name}-wal")
+    before = log.stat().st_size
+    for now in range(101, 160):
+        store.reach(float(now), 60.0)
+    assert log.stat().st_size == before
+    store.reach(161.0, 60.0)
+    assert log.stat().st_size > before
+    store.close(161.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 60.0])
+def test_what_a_poll_was_told_stays_true(path: Path, rate: float) -> None:
+    """Killed right after a poll, the next fake begins no earlier than that, and with the status that the poll was told."""
+    fake = FakeServer(state=path, clock=VirtualClock(rate=rate))
+    made = created(fake)
+    advance(fake, END.at)
+    now = fake.clock.now()
+    assert status(fake, made) == END.status
+    with restarted(path) as again:
+        assert again.clock.now() >= now
+        assert status(again, made) == END.status
+    fake.close()
+
+
+def test_what_is_forgotten_is_not_kept(path: Path) -> None:
+    """The file keeps no more generations than the fake remembers."""
+    fake = FakeServer(state=path, generation_limit=3)
+    made = [created(fake) for _ in range(5)]
+    fake.close()
+    store = Store(path, CONTRACT.revision.id)
+    assert [generation.id for generation in store.generations()] == made[-3:]
+    store.close(0.0)
 
 
 @seldom

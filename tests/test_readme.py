@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +17,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from fake_server import FakeServer
 from fake_server.scenario import scenarios
-from kling_contract import cli, revisions
+from kling_contract import Contract, cli, revisions
 from kling_contract.commands.validate import command as validate_command
 
 pytest_plugins = ["pytester"]
@@ -76,6 +83,42 @@ def test_shown_commands_are_understood(line: str) -> None:
     command = cli.cli.get_command(cli.cli.make_context("kling-contract", ["--help"], resilient_parsing=True), name)
     assert command is not None
     command.make_context(name, arguments, resilient_parsing=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A folder as the CI examples expect it, with a fake in place of the service; its URL."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_KEY", "a-key-for-the-fake")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "payloads").mkdir()
+    for example in (ROOT / "fixtures" / "requests" / "valid" / Contract.load().revision.id).glob("*.json"):
+        shutil.copy(example, tmp_path / "payloads")
+    (tmp_path / "published-openapi.json").write_text(json.dumps(Contract.load("latest").bundled()))
+    with FakeServer(api_key="a-key-for-the-fake").live() as url:
+        monkeypatch.setenv("KLING_URL", url)
+        yield url
+
+
+def test_the_shell_example_runs(project: str) -> None:
+    """The shell commands of the README run as they stand, with a fake as the server, and write their reports."""
+    (script,) = blocks("sh")
+    subprocess.run(["bash", "-euc", script], check=True, capture_output=True)
+    assert Path("check.xml").stat().st_size > 0
+    assert json.loads(Path("check.sarif").read_text())["version"] == "2.1.0"
+
+
+def test_the_workflow_example_runs(project: str) -> None:
+    """Each command of the workflow runs, with a fake in place of the service, and the report that is uploaded is there."""
+    (text,) = [block for block in blocks("yaml") if "schedule" in block]
+    (job,) = yaml.safe_load(text)["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if step.get("run", "").startswith("kling-contract")]
+    assert len(commands) == 3
+    for command in commands:
+        here = command.replace("--live ", "").replace(Contract.load().base_url, project)
+        subprocess.run(["bash", "-euc", here], check=True, capture_output=True)
+    (upload,) = [step for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
+    assert Path(upload["with"]["path"]).exists()
 
 
 def test_the_hook_judges_payload_files(tmp_path: Path) -> None:

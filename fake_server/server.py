@@ -174,20 +174,24 @@ class FakeServer(Assertions):
 
         intercept.mount(self, router)
 
-    def intercept(self) -> AbstractContextManager[FakeServer]:
-        """Catch calls of this process to the API's host and the media host, while the context lasts."""
+    def intercept(self, *, others: Literal["block", "pass"] = "block") -> AbstractContextManager[FakeServer]:
+        """Catch calls of this process to the API's host and the media host, while the context lasts.
+
+        httpx and httpx2 are caught, and requests. Calls to `others` are blocked, or pass to the real network.
+        """
         from fake_server import intercept
 
-        return intercept.intercept(self)
+        return intercept.intercept(self, others=others)
 
-    def live(self, *, host: str = "127.0.0.1", port: int = 0) -> AbstractContextManager[str]:
+    def live(self, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False) -> AbstractContextManager[BaseURL]:
         """Serve on a real port while the context lasts, and give the base URL. Port 0 takes any free one.
 
-        Under `/_fake/` on that port the fake can be steered, and asked what it saw: see `Controlled`.
+        With `tls` it is https, under a certificate made for the occasion: trust the URL's `ca_pem`. Under
+        `/_fake/` on that port the fake can be steered, and asked what it saw: see `Controlled`.
         """
         from fake_server import control, live
 
-        return live.live(control.Controlled(self, host=host), host=host, port=port)
+        return live.live(control.Controlled(self, host=host), host=host, port=port, tls=tls)
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.contract.revision}, {self.scenario.name}, {len(self.generations)} generations>"

@@ -149,7 +149,7 @@ class ServiceFailure(ApiError):
 
 
 class ContractBroken(KlingError):
-    """A server that was held against the contract does not keep it. The message says what was asked, what came, and what should have.
+    """A server that was held against the contract does not keep it. The message says what was asked, and what came instead.
 
     `request` is what was sent (None: no single request shows it), `came` the answer in words, `wrong` what is wrong with it.
     """

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import httpx
 import pytest
+import respx
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -328,3 +331,16 @@ def test_another_scenario_leaves_what_is_under_way() -> None:
     assert lifecycle.failed(get(fake, after).json()["status"])
     fake.play("completed-without-video")
     assert "video" not in get(fake, before).json()
+
+
+def test_its_doors_pass_on_what_they_are_told() -> None:
+    """intercept blocks other hosts or lets them pass, and live serves https when asked."""
+    fake = FakeServer()
+    with FakeServer().live(tls=True) as url:
+        trusted = ssl.create_default_context(cadata=url.ca_pem)
+        with httpx.Client(verify=trusted) as client:
+            with fake.intercept(others="pass"):
+                assert client.get(url).status_code == 404
+            with fake.intercept(), pytest.raises(respx.models.AllMockedAssertionError):
+                client.get(url)
+    assert url.startswith("https://")

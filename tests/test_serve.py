@@ -198,6 +198,7 @@ def test_state_outlives_the_server(tmp_path: Path) -> None:
         served.http.post("/_fake/clock", json={"advance": 5})
         now = served.http.get("/_fake/clock").json()["now"]
         assert served.end() == (0, "")
+        assert list(tmp_path.iterdir()) == [state]
     with serving("--state", state, "--rate", "0") as served:
         assert served.said["state"].startswith(f"{state}: 1 ")
         assert served.http.get("/_fake/clock").json()["now"] == now

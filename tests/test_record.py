@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from test_har import CHECK
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.har import read
+from fake_server.har import announced, read
 from fake_server.journal import Exchange
 from fake_server.live import live
 from fake_server.messages import Headers
@@ -182,8 +182,10 @@ def test_no_key_gets_into_a_recording(key: str, header: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         recording = Recording(Path(folder) / "session.har")
         body = json.dumps({"prompt": key, key: [key]}).encode()
-        sent = Request("POST", "https://x.example/a", Headers({header: f"Bearer {key}", "user-agent": key}), body)
-        back = Reply(200, Headers({"x-request-id": key, "set-cookie": key, "location": f"/{key}"}), body)
+        length = str(len(body))
+        secrets = {header: f"Bearer {key}", "user-agent": key, "content-length": length}
+        sent = Request("POST", "https://x.example/a", Headers(secrets), body)
+        back = Reply(200, Headers({"x-request-id": key, "set-cookie": "theirs", "content-length": length}), body)
         recording.add(recording.without_keys(Exchange(0, sent, back)))
         later = Request("POST", "https://x.example/b", Headers(), body)
         recording.add(recording.without_keys(Exchange(1, later, back)))
@@ -193,9 +195,10 @@ def test_no_key_gets_into_a_recording(key: str, header: str) -> None:
         text = recording.path.read_text()
         found = read(recording.path)
     assert key not in text
+    assert "theirs" not in text
     assert json.dumps(key)[1:-1] not in text
     assert json.dumps(json.dumps(key)[1:-1])[1:-1] not in text
-    assert all(each.arrived for each in found)
+    assert all(each.arrived and announced(each.request.headers) in (0, len(each.request.body)) for each in found)
     assert json.loads(found[0].request.body) == {"prompt": "***", "***": ["***"]}
 
 

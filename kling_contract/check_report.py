@@ -7,16 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from kling_contract import reports
+from kling_contract.contract import Contract
 from kling_contract.findings import Finding, Verdict
 from kling_contract.reports import Format, Judged
 from kling_contract.validation import Violation
 
-__all__ = ["Report", "lines"]
+__all__ = ["Report", "best", "compared", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One check of one server. `revisions` says of each revision that was tried how many findings there were."""
+    """One check of one server. `revisions` says of each revision that was tried how many findings there were.
+
+    `revision` is then the one with the fewest; of several, the first one documented, or else the newest.
+    """
 
     server: str
     revision: str
@@ -65,14 +69,28 @@ def lines(report: Report, format: Format) -> Iterator[str]:  # noqa: A002
         yield from (*shown[:-1], _summary(report)) if format == "github" else shown
 
 
+def compared(revisions: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line for each revision that was tried, with its number of findings; those that match best have an asterisk."""
+    for revision, count in revisions.items():
+        mark = "*" if count == min(revisions.values()) else " "
+        yield f"{mark} {revision}  {count} finding{'' if count == 1 else 's'}"
+
+
+def best(revisions: Mapping[str, int]) -> str:
+    """Return the revision with the fewest findings; of several the default, or else the newest."""
+    fewest = [each for each, count in revisions.items() if count == min(revisions.values())]
+    default = Contract.load().revision.id
+    return default if default in fewest else max(fewest)
+
+
 def _text(report: Report) -> Iterator[str]:
-    for revision, count in report.revisions.items():
-        yield f"{'* ' if revision == report.revision else '  '}{revision}  {count} finding{'' if count == 1 else 's'}"
+    yield from compared(report.revisions)
     for finding in report.findings:
         yield from (_shown(line) for line in f"broken    {finding}".splitlines())
-    for verdict in report.verdicts:
-        if verdict.left_out:
-            yield f"left out  {verdict.claim}: {verdict.left_out}"
+    reasons = dict.fromkeys(verdict.left_out for verdict in report.verdicts if verdict.left_out)
+    for reason in reasons:
+        claims = [verdict.claim for verdict in report.verdicts if verdict.left_out == reason]
+        yield f"left out  {', '.join(claims)}: {reason}"
     yield _summary(report)
 
 

@@ -13,7 +13,7 @@ from kling_contract.errors import DocumentError, ImageError, InvalidPayload, Kli
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
+_COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
 _UNUSABLE = (DocumentError, ImageError, UnknownRevision)
 
 

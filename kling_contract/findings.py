@@ -71,7 +71,7 @@ def finding(question: Question, broken: ContractBroken, *, contract: Contract, k
         pointer=pointer,
         revision=contract.revision.id,
         curl="" if broken.request is None else curl(broken.request, key),
-        payload=broken.mutation.payload if isinstance(broken, PayloadTaken) else None,
+        payload=broken.payload if isinstance(broken, PayloadTaken) else None,
         generation_id=broken.generation_id if isinstance(broken, Accepted) else None,
         steps=tuple(redacted(line, key) for note in getattr(broken, "__notes__", ()) for line in note.splitlines()),
     )

@@ -60,6 +60,7 @@ class Inspection:
         given = server if isinstance(server, Target) else None
         inner = Through(given.http) if given is not None else httpx.HTTPTransport()
         self._guard = Guard(inner, deadline=self._deadline, creations=creations)
+        self._control = httpx.Client(transport=Guard(inner, deadline=self._deadline, creations=None))
         self._http = httpx.Client(transport=self._guard, headers={"accept-encoding": "identity"})
         if given is not None:
             self._target = replace(given, http=self._http)
@@ -91,7 +92,10 @@ class Inspection:
         self._http.close()
 
     def meet(self) -> None:
-        """Ask for an unknown generation, and look whether time can be moved on. Raise Unreachable when nobody answers."""
+        """Ask for an unknown generation, and look whether time can be moved on.
+
+        Raise Unreachable when nobody answers, when the answer is to ask elsewhere, and when the key is not taken.
+        """
         if self._met:
             return
         root = self._target.base_url or self.contract.base_url
@@ -101,13 +105,16 @@ class Inspection:
             raise Unreachable(f"{root} did not answer within {self.time_limit:g} seconds") from None
         except httpx.RequestError as silent:
             raise Unreachable(f"{root} does not answer: {_why(silent)}") from silent
+        unauthorized = self.contract.observed["refusals"]["reasons"]["unauthorized"]["status_code"]
+        if response.status_code == unauthorized:
+            raise Unreachable(f"{root} answers {unauthorized}: it does not take the key; give one that it takes")
         if response.has_redirect_location:
             there = redacted(response.headers["location"], self._target.key)
             raise Unreachable(
                 f"{root} redirects to {there}, where the key was not sent: give the URL that answers by itself"
             )
         if self._creations != 0 and isinstance(self._target.clock, RealTime):
-            fake = ControlledFake.at(root, self._http)
+            fake = ControlledFake.at(root, self._control)
             if fake is not None:
                 self._target = replace(self._target, clock=fake, spent=fake.spent, play=fake.play)
         self._met = True

@@ -12,9 +12,11 @@ from typing import Any, Self
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ContractBroken
 from kling_contract.jsontext import BadJson, parse
-from kling_contract.mutations import Mutation, mutations
+from kling_contract.mutations import Mutation
+from kling_contract.refusal_claims import broken_payloads
 from kling_contract.target import Target
-from kling_contract.validation import Violation, refuses, validate
+from kling_contract.validation import validate
+from kling_contract.wire import Accepted
 
 __all__ = ["Doomed", "Once", "PayloadTaken", "claim_calls_at_once_do_not_mix", "faulty_payloads_are_refused"]
 
@@ -79,6 +81,11 @@ class Once(_Of):
         object.__setattr__(once, "_answer", None)
         return once
 
+    @property
+    def made(self) -> bool:
+        """Was the create accepted?"""
+        return self._answer is not None and self._answer.is_success
+
     def create(self, payload: Any = None, **changed: Any) -> Any:
         if self._answer is None:
             object.__setattr__(self, "_answer", Target.create(self, self.payload))
@@ -86,14 +93,13 @@ class Once(_Of):
 
 
 class PayloadTaken(ContractBroken):
-    """A payload with one violation was not refused as it must be. `mutation` is the payload, `violation` what is wrong with it."""
+    """A payload with one violation was not refused as it must be. `mutation` is the kind of violation."""
 
-    def __init__(self, broken: ContractBroken, mutation: Mutation, violation: Violation, others: int) -> None:
+    def __init__(self, broken: ContractBroken, mutation: Mutation, payload: Any, others: int) -> None:
         more = f"; so were {others} more payloads with this rule broken there" if others else ""
-        wrong = f"{broken.wrong}{more}"
-        super().__init__(f"{broken}{more}", request=broken.request, came=broken.came, wrong=wrong)
+        super().__init__(f"{broken}{more}", request=broken.request, came=broken.came, wrong=f"{broken.wrong}{more}")
         self.mutation = mutation
-        self.violation = violation
+        self.payload = payload
 
 
 def faulty_payloads_are_refused(target: Target, *, chance: random.Random | None) -> None:
@@ -101,20 +107,17 @@ def faulty_payloads_are_refused(target: Target, *, chance: random.Random | None)
 
     With `chance` one is drawn for each rule at each place, and none that is about the model; without, all are sent.
     """
-    taken: dict[tuple[str, str], list[tuple[ContractBroken, Mutation, Violation]]] = {}
-    for mutation in mutations(contract=target.contract) if chance is None else _drawn(target.contract, chance):
-        violations = validate(mutation.payload, contract=target.contract)
-        if not refuses(violations):
-            continue
-        violation = next(each for each in violations if each.severity == "error")
+    taken: dict[tuple[str, str], list[tuple[ContractBroken, Mutation, Any]]] = {}
+    for mutation, payload in broken_payloads(target) if chance is None else _drawn(target, chance):
+        violation = next(each for each in validate(payload, contract=target.contract) if each.severity == "error")
         try:
-            response = target.create(body=json.dumps(mutation.payload).encode())
+            response = target.create(body=json.dumps(payload).encode())
             target.must_refuse(response, "invalid_body", str(violation))
             target.must_be_sound(response)
+        except Accepted:
+            raise
         except ContractBroken as broken:
-            if broken.request is None or type(broken) is not ContractBroken:
-                raise
-            taken.setdefault((mutation.pointer, mutation.rule), []).append((broken, mutation, violation))
+            taken.setdefault((mutation.pointer, mutation.rule), []).append((broken, mutation, payload))
     if taken:
         found = [PayloadTaken(*each[0], others=len(each) - 1) for each in taken.values()]
         raise ExceptionGroup(f"{len(found)} rules are not kept", found)
@@ -138,11 +141,11 @@ def claim_calls_at_once_do_not_mix(target: Target) -> None:
             raise target.broken(response, "two creates at the same time were answered with this id")
 
 
-def _drawn(contract: Contract, chance: random.Random) -> Iterator[Mutation]:
-    variants: dict[tuple[str, str], list[Mutation]] = {}
-    for mutation in mutations(contract=contract):
+def _drawn(target: Target, chance: random.Random) -> Iterator[tuple[Mutation, Any]]:
+    variants: dict[tuple[str, str], list[tuple[Mutation, Any]]] = {}
+    for mutation, payload in broken_payloads(target):
         if mutation.pointer != f"/{_MODEL}":
-            variants.setdefault((mutation.pointer, mutation.rule), []).append(mutation)
+            variants.setdefault((mutation.pointer, mutation.rule), []).append((mutation, payload))
     return (chance.choice(each) for each in variants.values())
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
+
 from kling_contract import generation_claims as made
 from kling_contract import refusal_claims as refused
 from kling_contract.claims import FREE, PAID, Claim, applies
@@ -65,6 +67,9 @@ _PLACES: Mapping[Claim, tuple[str, str]] = {
 }
 """A document and a pointer into it, or the id of an operation."""
 
+_FRESH = (made.claim_ids_are_their_own,)
+"""What shows best in the first generations that a server makes."""
+
 _FOLLOWED = (
     made.claim_generations_are_created,
     made.claim_answers_fit,
@@ -95,7 +100,8 @@ def questions(*, creations: int | None = 0) -> list[Question]:
         machine = Question(
             "any-order", "Whatever is done, in whichever order, is answered right.", _STATUS, _machine, _no_machine
         )
-        return [*(_of(claim, _as_it_is(claim)) for claim in (*FREE, *PAID, claim_calls_at_once_do_not_mix)), machine]
+        claims = (*FREE, *_FRESH, *(each for each in PAID if each not in _FRESH), claim_calls_at_once_do_not_mix)
+        return [*(_of(claim, _as_it_is(claim)) for claim in claims), machine]
     asked = [_of(claim, _for_free(claim)) for claim in FREE]
     for number in range(1, creations + 1):
         sentence = "A generation that is paid for is made, goes its way, ends, and its video can be had."
@@ -176,13 +182,14 @@ def _follow(target: Target, seed: int) -> None:
             claim(once)
         except ContractBroken as broken:
             found.setdefault(f"{broken.came} {broken.wrong}", broken)
-            if claim is _FOLLOWED[0]:
+            if not once.made:
                 break
-        except OutOfTime:
-            answer = once.create()
-            raise once.broken(
-                answer, "the time limit ended while it was under way: it goes on, and may be billed"
-            ) from None
+        except (OutOfTime, httpx.RequestError) as silent:
+            if not once.made:
+                raise
+            why = "the time limit is over" if isinstance(silent, OutOfTime) else f"no answer came ({silent!r})"
+            left = once.broken(once.create(), f"{why}: this generation goes on unwatched, and may be billed")
+            raise ExceptionGroup("a generation that was paid for", [*found.values(), left]) from None
     if found:
         raise ExceptionGroup("a generation that was paid for", list(found.values()))
 

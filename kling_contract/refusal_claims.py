@@ -12,6 +12,7 @@ from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
 
 __all__ = [
+    "broken_payloads",
     "claim_bad_json_is_refused",
     "claim_broken_payloads_are_refused",
     "claim_key_is_needed",
@@ -45,11 +46,9 @@ def claim_other_keys_are_refused(target: Target) -> None:
 
 def claim_broken_payloads_are_refused(target: Target) -> None:
     """A payload that breaks a rule of the schema, whichever and wherever, is refused, unless the service is known to take it."""
-    for mutation in mutations(contract=target.contract):
-        for payload in (mutation.payload, *_further_back(target, mutation)):
-            if refuses(validate(payload, contract=target.contract)):
-                response = target.create(body=json.dumps(payload).encode())
-                target.must_refuse(response, "invalid_body", f"{mutation.id} is broken")
+    for mutation, payload in broken_payloads(target):
+        response = target.create(body=json.dumps(payload).encode())
+        target.must_refuse(response, "invalid_body", f"{mutation.id} is broken")
 
 
 def claim_bad_json_is_refused(target: Target) -> None:
@@ -132,6 +131,14 @@ def _refuses(target: Target, *authorizations: str) -> None:
         media_type = {"content-type": target.creation.media_type or ""}
         target.must_refuse(target.create(headers={**media_type, **headers}), "unauthorized")
         target.must_refuse(target.poll("nobody", headers=headers), "unauthorized")
+
+
+def broken_payloads(target: Target) -> Iterator[tuple[Mutation, Any]]:
+    """Yield every mutation with a payload that it makes, and that the service is not known to take."""
+    for mutation in mutations(contract=target.contract):
+        for payload in (mutation.payload, *_further_back(target, mutation)):
+            if refuses(validate(payload, contract=target.contract)):
+                yield mutation, payload
 
 
 def _further_back(target: Target, mutation: Mutation) -> Iterator[Any]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from kling_contract import reports
+from kling_contract import check_report, reports
+from kling_contract.check_report import Report, best
+from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import Unreachable
 
 if TYPE_CHECKING:
-    from kling_contract.check_report import Report
     from kling_contract.questions import Question
 
 __all__ = ["command"]
@@ -43,7 +45,12 @@ def _split(
 
 
 @click.command("check")
-@click.argument("url")
+@click.argument("url", required=False)
+@click.option(
+    "--har",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Judge this HTTP Archive instead of a server, as `kling-contract record` writes it.",
+)
 @click.option(
     "--live", is_flag=True, help=f"Let another machine than this be asked. The key comes from ${KEY_VARIABLE}."
 )
@@ -81,7 +88,8 @@ def _split(
 @click.pass_context
 def command(
     ctx: click.Context,
-    url: str,
+    url: str | None,
+    har: Path | None,
     live: bool,
     allow_create: bool,
     spend: int,
@@ -92,56 +100,69 @@ def command(
     time_limit: float | None,
     seed: int | None,
 ) -> None:
-    """Hold the server at URL against the contract.
+    """Hold the server at URL, or a recording, against the contract.
 
     By default only requests are sent that cannot create a generation. Exit code 0: the contract is kept; 1: it is broken, or not
     everything could be asked; 2: wrong usage; 3: the server cannot be reached.
     """
-    from kling_contract import check_report
-
+    if (url is None) == (har is None):
+        raise click.UsageError("give the URL of a server, or --har and a recording")
     if allow_create and spend:
         raise click.UsageError("--allow-create creates any number already: use it without --spend")
     if revision == _ALL and spend:
         raise click.UsageError("--spend pays for one revision: name it instead of 'all'")
-    given = {
-        "key": _key(needed=live),
-        "live": live,
-        "creations": None if allow_create else spend,
-        "time_limit": time_limit,
-        "seed": seed,
-    }
     contracts = [Contract.load(each) for each in (revisions() if revision == _ALL else [revision])]
-    if spend and not yes:
-        _confirm(contracts[0], spend, url)
-    try:
-        report = _best([_checked(url, each, given) for each in contracts])
-    except Unreachable as unreachable:
-        click.echo(f"kling-contract: {unreachable}", err=True)
-        ctx.exit(_UNREACHABLE)
+    if url is None:
+        assert har is not None
+        lines, kept = _recorded(har, contracts)
+    else:
+        key = _key(needed=live)
+        if spend and not yes:
+            _confirm(contracts[0], spend, url)
+        creations = None if allow_create else spend
+        try:
+            report = _checked(url, contracts, time_limit, creations=creations, key=key, live=live, seed=seed)
+        except Unreachable as unreachable:
+            click.echo(f"kling-contract: {unreachable}", err=True)
+            ctx.exit(_UNREACHABLE)
+        lines, kept = partial(check_report.lines, report), report.kept
     for each, path in files:
-        path.write_text("\n".join(check_report.lines(report, each)) + "\n", encoding="utf-8")
-    click.echo("\n".join(check_report.lines(report, format_)))
-    ctx.exit(0 if report.kept else 1)
+        path.write_text("\n".join(lines(each)) + "\n", encoding="utf-8")
+    click.echo("\n".join(lines(format_)))
+    ctx.exit(0 if kept else 1)
 
 
-def _checked(url: str, contract: Contract, given: dict[str, Any]) -> Report:
-    from kling_contract.check_report import Report
+def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, **options: Any) -> Report:
     from kling_contract.inspection import Inspection
 
-    with (
-        Inspection(url, contract=contract, **given) as asked,
-        _progress(str(contract.revision), len(asked.questions)) as show,
-    ):
-        verdicts = tuple(asked.verdicts(show))
-        return Report(url, contract.revision.id, asked.seed, asked.sent, verdicts)
+    tried: dict[str, Report] = {}
+    clock = SystemClock()
+    began = clock.now()
+    for contract in contracts:
+        left = None if time_limit is None else max(0.001, time_limit - (clock.now() - began))
+        with (
+            Inspection(url, contract=contract, time_limit=left, **options) as asked,
+            _progress(str(contract.revision), len(asked.questions)) as show,
+        ):
+            verdicts = tuple(asked.verdicts(show))
+        tried[contract.revision.id] = Report(url, contract.revision.id, asked.seed, asked.sent, verdicts)
+    counts = {name: len(report.findings) for name, report in tried.items()}
+    return replace(tried[best(counts)], revisions=counts if len(counts) > 1 else {})
 
 
-def _best(tried: list[Report]) -> Report:
-    """Return the report with the fewest findings; of several the newest."""
-    best = min(reversed(tried), key=lambda report: len(report.findings))
-    if len(tried) == 1:
-        return best
-    return replace(best, revisions={report.revision: len(report.findings) for report in tried})
+def _recorded(har: Path, contracts: Sequence[Contract]) -> tuple[Callable[[reports.Format], Iterator[str]], bool]:
+    from fake_server.traffic import judge_recording
+
+    tried = {contract.revision.id: judge_recording(har, contract=contract) for contract in contracts}
+    counts = {name: sum(each.verdict != "accepted" for each in judged) for name, judged in tried.items()}
+    chosen = best(counts)
+
+    def lines(format_: reports.Format) -> Iterator[str]:
+        if format_ == "text" and len(counts) > 1:
+            yield from check_report.compared(counts)
+        yield from reports.lines(tried[chosen], format_)
+
+    return lines, not counts[chosen]
 
 
 def _key(*, needed: bool) -> str | None:

@@ -1,0 +1,657 @@
+"""Claims about checking a server: what it finds, what it never sends, and that nothing a server does can harm the caller."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+import httpx
+import pytest
+from broken_fakes import BROKEN, Broken
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from targets import KEY, in_process, over_a_port
+
+from fake_server import FakeServer
+from fake_server.control import Controlled
+from fake_server.live import live
+from kling_contract import inspection, questions
+from kling_contract.checks import check
+from kling_contract.claims import CLAIMS, FREE, Claim
+from kling_contract.cli import cli
+from kling_contract.contract import Contract, revisions
+from kling_contract.errors import Unreachable
+from kling_contract.findings import Finding
+from kling_contract.inspection import Inspection
+from kling_contract.mutations import mutations
+from kling_contract.probes import Doomed, claim_calls_at_once_do_not_mix
+from kling_contract.strategies import valid_requests
+from kling_contract.target import Target
+from kling_contract.validation import refuses, validate
+from kling_contract.wire import Deadline, Guard, OutOfTime, curl
+
+pytest_plugins = ["pytester"]
+
+CONTRACT = Contract.load()
+CONTRACTS = [Contract.load(each) for each in revisions()]
+CREATION, POLLING = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+
+
+@contextmanager
+def served(**options: Any) -> Iterator[tuple[str, FakeServer]]:
+    """Give the URL of a fake that takes KEY and has its control path, and the fake."""
+    fake = FakeServer(**{"api_key": KEY, **options})
+    with live(Controlled(fake)) as url:
+        yield str(url), fake
+
+
+def answering(answer: Callable[[httpx.Request], httpx.Response], contract: Contract = CONTRACT) -> Target:
+    """Return a server that answers as it is told."""
+    return Target(http=httpx.Client(transport=httpx.MockTransport(answer)), key=KEY, contract=contract)
+
+
+def names(findings: list[Finding]) -> set[str]:
+    """Return which questions found something."""
+    return {finding.claim for finding in findings}
+
+
+def name_of(claim: Claim) -> str:
+    """Return what a claim is called in a finding."""
+    return claim.__name__.removeprefix("claim_").replace("_", "-")
+
+
+def creates_nothing(request: httpx.Request) -> bool:
+    """Is this a request that no revision could take for a create?"""
+    safe = request.method in ("GET", "HEAD", "OPTIONS")
+    return safe or all(refuses(validate(request.content, contract=each)) for each in CONTRACTS)
+
+
+# --- what it finds ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("strictness", ["strict", "lax"])
+@pytest.mark.parametrize("revision", revisions())
+def test_free_the_fake_is_clean(revision: str, strictness: str) -> None:
+    """Over the wire nothing is found on the fake for free, and nothing is made, in any revision."""
+    with served(revision=revision, strictness=strictness) as (url, fake):
+        assert check(url, revision=revision, key=KEY) == []
+        assert not fake.generations
+        assert len(fake.journal) > len(FREE)
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_the_fake_is_clean(revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the wire nothing is found on the fake when everything is asked, in any revision, and everything is asked."""
+    monkeypatch.setattr(questions, "EXAMPLES", 1)
+    with (
+        served(revision=revision) as (url, _),
+        Inspection(url, contract=Contract.load(revision), creations=None, key=KEY, seed=0) as asked,
+    ):
+        verdicts = list(asked.verdicts())
+    assert [(each.findings, each.left_out) for each in verdicts] == [((), None)] * (len(CLAIMS) + 2)
+
+
+def test_a_fake_that_refuses_nothing_ends_the_free_run() -> None:
+    """The first create that is accepted for free is the last request of the run, and is reported with the generation's id."""
+    with served(strictness="off") as (url, fake), Inspection(url, key=KEY, seed=0) as asked:
+        verdicts = list(asked.verdicts())
+        (finding,) = [finding for verdict in verdicts for finding in verdict.findings]
+        assert finding.generation_id is not None
+        assert list(fake.generations) == [finding.generation_id]
+        assert fake.journal[-1].generation_id == finding.generation_id
+        assert finding.generation_id in finding.expected
+    assert verdicts[-1].incomplete
+
+
+@pytest.mark.parametrize("broken", [each for each in BROKEN if each.noticed_by], ids=lambda each: each.name)
+def test_each_broken_fake_is_found(broken: Broken) -> None:
+    """Where creating is allowed, the question about what is wrong with a broken fake finds it, over the wire."""
+    with over_the_wire(broken) as target:
+        findings = asked_about(broken, target)
+    assert findings
+    for finding in findings:
+        assert finding.expected
+        assert finding.came
+        assert KEY not in str(finding)
+
+
+def test_the_state_machine_finds_what_no_claim_thought_of() -> None:
+    """What only the state machine notices is a finding too, with the steps that lead there."""
+    broken = next(each for each in BROKEN if each.name == "caches_by_time")
+    with Inspection(broken.make(), creations=None, seed=0) as asked:
+        (finding,) = asked.judge(asked.questions[-1]).findings
+    assert any(".create(" in step for step in finding.steps)
+
+
+def asked_about(broken: Broken, target: Target) -> tuple[Finding, ...]:
+    """Return what the question finds that is about what is wrong with a broken fake, where creating is allowed."""
+    with Inspection(target, creations=None, seed=0) as asked:
+        (question,) = [each for each in asked.questions if each.name == name_of(cast("Claim", broken.noticed_by))]
+        return asked.judge(question).findings
+
+
+@contextmanager
+def over_the_wire(broken: Broken) -> Iterator[Target]:
+    """Give a broken fake behind a real port, with the books and the time that its list has for it."""
+    target = broken.make()
+    fake: Any = getattr(target.play, "__self__", None)
+    with over_a_port(fake) as wired:
+        yield replace(target, http=wired.http, base_url=wired.base_url)
+
+
+@pytest.mark.parametrize("broken", [each for each in BROKEN if each.noticed_by in FREE], ids=lambda each: each.name)
+def test_what_is_found_for_free(broken: Broken) -> None:
+    """For free each broken refusal is found, but those that show in a create that is accepted, and nowhere else."""
+    target = broken.make()
+    fake = cast("FakeServer", getattr(target.play, "__self__", None))
+    found = check(target, seed=0)
+    assert not fake.generations or broken.name == "polls_the_latest"  # that one makes them by itself
+    if not found:
+        findings = asked_about(broken, broken.make())
+        assert findings
+        assert all(each.came.startswith(str(CREATION.success)) for each in findings)
+
+
+def test_each_accepted_fault_is_told_apart() -> None:
+    """Where creating is allowed, each rule that a server does not keep is a finding, with the smallest payload that shows it."""
+    with served(strictness="off") as (url, _), Inspection(url, creations=None, key=KEY, seed=0) as asked:
+        (question,) = [each for each in asked.questions if each.name == "broken-payloads-are-refused"]
+        findings = asked.judge(question).findings
+    catalogue = [each for each in mutations() if refuses(validate(each.payload)) and each.pointer]
+    assert len(findings) == len({(each.pointer, each.rule) for each in catalogue})
+    for finding in findings:
+        assert refuses(validate(finding.payload))
+        assert len(finding.payload) <= min(len(each.payload) for each in catalogue if finding.payload == each.payload)
+        assert str(CREATION.success) in finding.came
+
+
+@pytest.mark.parametrize("contract", CONTRACTS, ids=repr)
+def test_findings_rest_on_the_documents(contract: Contract) -> None:
+    """Each question, and each mutation, names a place that is in a document of the revision; a mutation's has the broken rule."""
+    for question in [*questions.questions(creations=None), *questions.questions(creations=1)]:
+        document, pointer = questions.place_of(question, contract)
+        assert at(contract.document(document), pointer) is not None
+    for mutation in mutations(contract=contract):
+        document, pointer = questions.schema_place(contract, mutation)
+        assert pointer.endswith(f"/{mutation.rule}")
+        assert at(contract.document(document), pointer) is not None
+
+
+def at(node: Any, pointer: str) -> Any:
+    for part in pointer.split("/")[1:]:
+        node = node[int(part) if isinstance(node, list) else part.replace("~1", "/").replace("~0", "~")]
+    return node
+
+
+def test_callers_at_the_same_time() -> None:
+    """A server that mixes up callers who come at the same time is found."""
+    fake = FakeServer(api_key=KEY)
+    target = in_process(fake)
+    first: list[httpx.Response] = []
+
+    def mixed(request: httpx.Request) -> httpx.Response:
+        response = httpx.Client(transport=fake.transport()).send(request)
+        if request.method == CREATION.method:
+            first.append(response)
+            return first[0]
+        return response
+
+    twisted = replace(target, http=httpx.Client(transport=httpx.MockTransport(mixed)))
+    with Inspection(twisted, creations=None, seed=0) as asked:
+        (question,) = [each for each in asked.questions if each.name == name_of(claim_calls_at_once_do_not_mix)]
+        assert asked.judge(question).findings
+
+
+# --- what it never sends ---------------------------------------------------------------------------------------------
+
+BODIES = (
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b'{"id": "x"}',
+    json.dumps({"id": "x", "status": CONTRACT.lifecycle.initial}).encode(),
+    b"<h1>",
+    b"\xff",
+)
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32), contract=st.sampled_from(CONTRACTS), friendly=st.booleans())
+def test_for_free_nothing_is_sent_that_could_create(seed: int, contract: Contract, friendly: bool) -> None:
+    """Whatever a server answers, for free no request is sent that any revision takes for a create; none after one was accepted."""
+    chance = random.Random(seed)
+    statuses = [*POLLING.responses, *CREATION.responses, 302, 418] if friendly else [400, 401, 404, 405, 415, 422, 500]
+    sent: list[tuple[httpx.Request, int]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        status = chance.choice(statuses)
+        sent.append((request, status))
+        headers = {"content-type": chance.choice(["application/json", "text/html"]), "location": "/elsewhere"}
+        return httpx.Response(status, headers=headers, content=chance.choice([*BODIES, KEY.encode()]))
+
+    try:
+        findings = check(answering(answer, contract), seed=seed)
+    except Unreachable:
+        findings = []
+    assert all(creates_nothing(request) for request, _ in sent)
+    accepted = [
+        place for place, (request, status) in enumerate(sent) if request.method == "POST" and 200 <= status < 300
+    ]
+    assert accepted in ([], [len(sent) - 1])
+    assert not any(KEY in str(finding) for finding in findings)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_what_could_create_is_held_back(data: st.DataObject) -> None:
+    """The transport itself holds back a payload that any revision takes, and lets as many pass as were agreed."""
+    payload = data.draw(valid_requests(contract=data.draw(st.sampled_from(CONTRACTS))))
+    agreed = data.draw(st.integers(0, 2))
+    arrived: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        arrived.append(request)
+        return httpx.Response(CREATION.success)
+
+    guard = Guard(httpx.MockTransport(answer), deadline=Deadline(60), creations=agreed)
+    with httpx.Client(transport=guard) as client:
+        for _ in range(agreed):
+            client.post("http://localhost/", json=payload)
+        with pytest.raises(RuntimeError, match="held back"):
+            client.post("http://localhost/", json=payload)
+    assert len(arrived) == agreed
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_is_created_for_free_is_doomed(data: st.DataObject) -> None:
+    """A payload, alone or within another value, can create nothing any more when it is sent for free."""
+    payload = data.draw(valid_requests(contract=data.draw(st.sampled_from(CONTRACTS))))
+    wrapped = data.draw(st.sampled_from([payload, [payload], json.dumps(payload), {"input": payload}]))
+    arrived: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        arrived.append(request)
+        return httpx.Response(400)
+
+    Doomed.of(answering(answer)).create(body=json.dumps(wrapped).encode())
+    models = [each for contract in CONTRACTS for each in contract.request_schema["properties"]["model"]["enum"]]
+    assert all(creates_nothing(request) for request in arrived)
+    assert not any(model.encode() in arrived[0].content for model in models)
+
+
+# --- what is paid for ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_so_many_are_paid_for(count: int) -> None:
+    """As many generations are made as were paid for, with a real picture, and each is followed to its end."""
+    with served() as (url, fake):
+        assert check(url, spend=count, key=KEY, seed=0) == []
+        assert len(fake.generations) == count
+        assert fake.ledger.pending == 0
+        bodies = [each.request.json() for each in fake.journal if each.reply.status == CREATION.success]
+    assert all(body["image_url"].startswith("data:image/jpeg;base64,") for body in bodies)
+
+
+@pytest.mark.parametrize("name", ["wrong_size", "begins_late", "skips_back", "no_video", "lost_video"])
+def test_what_is_paid_for_is_judged(name: str) -> None:
+    """A generation that goes wrong is found, and only one was made for it."""
+    broken = next(each for each in BROKEN if each.name == name)
+    with over_the_wire(broken) as target:
+        findings = check(target, spend=1, seed=0)
+        assert names(findings) == {"paid-generation-1"}
+        assert len(cast("FakeServer", getattr(target.play, "__self__", None)).generations) == 1
+
+
+def test_a_create_without_answer_is_not_repeated() -> None:
+    """When the answer to a paid create is lost, that is a finding, and nothing is created a second time."""
+    fake = FakeServer(api_key=KEY)
+    creates: list[bytes] = []
+
+    def lossy(request: httpx.Request) -> httpx.Response:
+        if not creates_nothing(request):
+            creates.append(request.content)
+            raise httpx.ReadError("the connection broke", request=request)
+        return httpx.Client(transport=fake.transport()).send(request)
+
+    target = replace(in_process(fake), http=httpx.Client(transport=httpx.MockTransport(lossy)), play=None)
+    (finding,) = [each for each in check(target, spend=1, seed=0) if each.claim == "paid-generation-1"]
+    assert "the connection broke" in finding.came
+    assert len(creates) == 1
+
+
+# --- servers that are none -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("localhost:8080", "scheme"),
+        ("", "scheme"),
+        ("ftp://localhost", "scheme"),
+        ("http://", "scheme"),
+        ("http://localhost:99999", "no URL"),
+        ("http://me:secret@localhost", "no user name"),
+        ("http://localhost/?key=secret", "query"),
+        ("http://127.0.0.1:9", "does not answer"),
+        ("http://192.0.2.1", "live"),
+        ("http://localhost.example.com", "live"),
+    ],
+)
+def test_urls_that_lead_nowhere(url: str, told: str) -> None:
+    """A URL that leads nowhere, or to another machine without being told so, is refused with what to do, and no secret."""
+    with pytest.raises(Unreachable, match=told) as refused:
+        check(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_host_that_does_not_resolve() -> None:
+    """A host that does not resolve is unreachable."""
+    with pytest.raises(Unreachable, match="does not answer"):
+        check("http://no-such-host.invalid", live=True, time_limit=5)
+
+
+def test_tls_that_fails() -> None:
+    """A server that speaks no TLS, or has a certificate that nobody vouches for, is unreachable."""
+    with live(FakeServer(), tls=True) as url, pytest.raises(Unreachable, match=r"(?i)certificate"):
+        check(str(url))
+    with served() as (url, _), pytest.raises(Unreachable, match=r"(?i)ssl"):
+        check(url.replace("http:", "https:"))
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """A server that sends the caller elsewhere is unreachable, and elsewhere nobody is asked."""
+    asked: list[str] = []
+
+    def elsewhere(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"location": "http://elsewhere.example/"})
+
+    with pytest.raises(Unreachable, match=r"elsewhere\.example"):
+        check(answering(elsewhere))
+    assert set(asked) == {httpx.URL(CONTRACT.base_url).host}
+
+
+def test_a_key_that_is_not_taken() -> None:
+    """A server that does not take the key is not held against the contract with it."""
+    with served() as (url, _), pytest.raises(Unreachable, match="key"):
+        check(url, key="a-key-of-nobody")
+
+
+@pytest.mark.parametrize("drip", [b"", b"HTTP/1.1 200 OK\r\nx: "], ids=["silent", "dripping"])
+def test_a_server_that_never_answers(drip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that accepts and says nothing, or sends a header without end, is unreachable within the time limit."""
+    monkeypatch.setattr(inspection, "_GRACE", 0.1)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(drip)
+                while drip and not over.wait(0.02):
+                    connection.sendall(b"a")
+                over.wait()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(Unreachable, match=r"answer|too long"):
+            check(f"http://127.0.0.1:{listener.getsockname()[1]}", time_limit=0.3)
+        over.set()
+        thread.join()
+
+
+class _Endless(BaseHTTPRequestHandler):
+    """Answers every request with a body that has no end, or is announced with 5 GB."""
+
+    announced: int | None = None
+    poured = 0
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        if self.announced:
+            self.send_header("content-length", str(self.announced))
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"a" * 2**16)
+                type(self).poured += 2**16
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("announced", [None, 5 * 2**30], ids=["endless", "5 GB"])
+def test_answers_without_end_are_not_read_on(announced: int | None) -> None:
+    """Of an answer that has no end, or 5 GB, ten megabytes are read, and the server is said not to answer."""
+    handler: Any = type("Endless", (_Endless,), {"announced": announced, "poured": 0})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        with pytest.raises(Unreachable, match="more than 10,000,000 bytes"):
+            check(f"http://127.0.0.1:{server.server_port}", time_limit=20)
+        server.shutdown()
+        thread.join()
+    assert handler.poured < 30 * 2**20
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    """Nothing is read of what unpacks to more than the limit."""
+    import gzip
+
+    bomb = gzip.compress(bytes(50_000_000))
+
+    class Bomb(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            pieces = iter([bomb[i : i + 4096] for i in range(0, len(bomb), 4096)])
+            return httpx.Response(404, headers={"content-encoding": "gzip"}, content=pieces)
+
+    guard = Guard(Bomb(), deadline=Deadline(60))
+    with httpx.Client(transport=guard) as client, pytest.raises(httpx.ReadError, match="more than 10,000,000 bytes"):
+        client.get("http://localhost/", headers={"authorization": "Bearer x"})
+
+
+def test_a_server_that_dies_on_the_way() -> None:
+    """A server that does not answer any more is found, and what was not asked is said to be left out."""
+    fake = FakeServer(api_key=KEY)
+    count = iter(range(10**6))
+
+    def dying(request: httpx.Request) -> httpx.Response:
+        if next(count) > 5:
+            raise httpx.ConnectError("connection refused", request=request)
+        return httpx.Client(transport=fake.transport()).send(request)
+
+    with Inspection(answering(dying), seed=0) as asked:
+        verdicts = list(asked.verdicts())
+    assert [bool(each.findings) for each in verdicts[:4]] == [True, True, True, False]
+    assert all(each.incomplete for each in verdicts[3:])
+    assert "curl" in verdicts[0].findings[0].curl
+
+
+def test_the_time_limit_ends_a_run() -> None:
+    """What there was no time for is left out, and says so."""
+    fake = FakeServer(api_key=KEY)
+    with Inspection(answering(lambda request: httpx.Client(transport=fake.transport()).send(request)), seed=0) as asked:
+        list_of_deadlines = iter([1.0] * 10)
+
+        def remaining() -> float:
+            try:
+                return next(list_of_deadlines)
+            except StopIteration:
+                raise OutOfTime from None
+
+        asked._deadline.remaining = remaining  # type: ignore[method-assign]
+        verdicts = list(asked.verdicts())
+    assert verdicts[-1].incomplete
+    assert "time limit" in str(verdicts[-1].left_out)
+
+
+# --- on the command line ---------------------------------------------------------------------------------------------
+
+
+def run(*arguments: str, key: str | None = KEY) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(cli, ["check", *arguments], env={"AIMLAPI_KEY": key})
+
+
+def test_exit_codes() -> None:
+    """0: kept, 1: broken, 2: wrong usage, 3: unreachable."""
+    with served() as (url, _):
+        assert run(url).exit_code == 0
+        assert run(url, "--spend", "1").exit_code == 2
+        assert run(url, "--spend", "1", "--allow-create").exit_code == 2
+        assert run(url, "--live", key=None).exit_code == 2
+        assert run(url, "--report", "html=x").exit_code == 2
+        assert run().exit_code == 2
+        assert run(url, "--revision", "1999-01-01").exit_code != 0
+        assert run(url, key="another-key").exit_code == 3
+    with served(strictness="off") as (url, _):
+        assert run(url).exit_code == 1
+    assert run("localhost").exit_code == 3
+
+
+def test_the_cost_is_told_before_it_is_paid() -> None:
+    """Without --yes nobody pays where nobody can be asked, and the documented cost is told."""
+    with served() as (url, fake):
+        refused = run(url, "--spend", "2")
+        assert not len(fake.journal)
+        assert f"{2 * CONTRACT.price(5):,.0f} {CONTRACT.observed['price']['unit']}" in refused.output
+        assert run(url, "--spend", "1", "--yes").exit_code == 0
+        assert len(fake.generations) == 1
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])
+def test_every_format_tells_of_a_finding_and_no_key(format_: str, tmp_path: Any) -> None:
+    """Each format, on the terminal and in a file, names the broken claim and how to ask again, without the key."""
+    fake = next(each for each in BROKEN if each.name == "echoes_key").make()
+    broken: FakeServer = cast("FakeServer", getattr(fake.play, "__self__", None))
+    path = tmp_path / "report"
+    with live(broken) as url:
+        shown = run(str(url), "--format", format_, "--report", f"{format_}={path}", "--seed", "1")
+    assert shown.exit_code == 1
+    text = path.read_text()
+    assert text.strip() == shown.output.strip()
+    assert "refusals-are-well-formed" in text
+    assert "curl" in text
+    assert "repeats the key" in text
+    assert KEY not in text
+    if format_ in ("json", "sarif"):
+        json.loads(text)
+
+
+def test_reports_of_what_is_kept(tmp_path: Any) -> None:
+    """Several reports are written at once; a JUnit report has a case for each question, and none that failed."""
+    from junitparser import JUnitXml
+
+    with served() as (url, _):
+        done = run(url, "--report", f"junit={tmp_path / 'a.xml'}", "--report", f"json={tmp_path / 'a.json'}")
+    assert done.exit_code == 0
+    assert "10 kept" in done.output
+    suites = JUnitXml.fromfile(str(tmp_path / "a.xml"))
+    assert (suites.tests, suites.failures, suites.errors) == (len(FREE), 0, 0)
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert told["summary"] == {"kept": len(FREE) - 1, "broken": 0, "left_out": 1}
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_which_revision_a_server_speaks(revision: str) -> None:
+    """With --revision all the one that a server speaks is among the best matches, and is the one that is reported."""
+    with served(revision=revision) as (url, _):
+        told = run(url, "--revision", "all", "--format", "json", "--seed", "0")
+    found = json.loads(told.output)
+    assert told.exit_code == 0
+    assert found["revisions"][revision] == 0 == found["revisions"][found["revision"]]
+    assert list(found["revisions"]) == list(revisions())
+
+
+def test_a_seed_repeats_a_run() -> None:
+    """Two runs with one seed send the same, and another seed something else."""
+
+    def bodies(seed: str) -> list[bytes]:
+        with served() as (url, fake):
+            run(url, "--seed", seed)
+            return [each.request.body for each in fake.journal]
+
+    assert bodies("1") == bodies("1") != bodies("2")
+
+
+def test_a_recording_is_judged(tmp_path: Any) -> None:
+    """With --har a recording is judged without any server."""
+    fake = FakeServer(api_key=KEY)
+    target = in_process(fake)
+    target.poll(target.generation(target.create(), target.creation).id)
+    path = tmp_path / "session.har"
+    path.write_text(json.dumps(fake.journal.har()))
+    assert run("--har", str(path)).exit_code == 0
+    assert run("--har", str(path), "--revision", "all").output.startswith("* ")
+    target.create({**target.least_payload(), "duration": 7})
+    path.write_text(json.dumps(fake.journal.har()))
+    refused = run("--har", str(path))
+    assert refused.exit_code == 1
+    assert "/duration" in refused.output
+    assert run("--har", str(path), "http://localhost").exit_code == 2
+
+
+def test_curl_lines_send_the_same_again() -> None:
+    """A curl line holds method, URL, headers and body of a request, and the key only by the name of its variable."""
+    request = httpx.Request(
+        "POST", "http://localhost/a?b=c", headers={"authorization": f"Bearer {KEY}"}, content=b'{"prompt": "it\'s"}'
+    )
+    assert curl(request, KEY) == (
+        "curl -i --path-as-is -X POST 'http://localhost/a?b=c' "
+        """-H "Authorization: Bearer $AIMLAPI_KEY" --data-binary '{"prompt": "it'"'"'s"}'"""
+    )
+    binary = httpx.Request("POST", "http://localhost/", headers={"authorization": KEY}, content=b"\xff\0")
+    assert curl(binary, KEY).startswith("echo /wA= | base64 -d | curl ")
+    assert KEY not in curl(binary, KEY)
+    near = httpx.Request("GET", "http://localhost/", headers={"authorization": f"Bearer {KEY[1:]}"})
+    assert KEY[1:] not in curl(near, KEY)
+
+
+# --- as tests --------------------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import pytest
+from fake_server import FakeServer
+from kling_contract.checks import contract_tests
+
+KEY = "a-key-of-the-tests"
+
+@pytest.fixture(scope="module")
+def gateway():
+    with FakeServer(api_key=KEY, strictness="lax").live() as url:
+        yield url
+
+@pytest.fixture(scope="module")
+def sloppy():
+    with FakeServer(api_key=KEY, strictness="off").live() as url:
+        yield url
+
+TestGateway = contract_tests("gateway", key=KEY)
+TestSloppy = contract_tests("sloppy", key=KEY)
+"""
+
+
+def test_contract_tests_in_a_suite(pytester: pytest.Pytester) -> None:
+    """Imported tests ask one question each; after a create that was accepted the rest fail without asking."""
+    pytester.makepyfile(PROGRAM)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    good = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "TestGateway")
+    good.assert_outcomes(passed=len(FREE) - 1, skipped=1, deselected=len(FREE))
+    bad = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-k", "TestSloppy")
+    counted = bad.parseoutcomes()
+    assert (counted["passed"], counted["failed"]) == (2, len(FREE) - 2)
+    bad.stdout.fnmatch_lines(["*was created, which may be billed*", "*not asked: in an earlier test*"])

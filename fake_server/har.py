@@ -126,7 +126,7 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
 def _text(body: bytes, *, binary: bool = False) -> tuple[str, str | None]:
     """Return a body as text, and the encoding that it had to be put in for that."""
     with contextlib.suppress(UnicodeDecodeError):
-        if not binary:
+        if not binary and b"\0" not in body:  # of which JSON makes six characters each
             return body.decode("utf-8"), None
     return base64.b64encode(body).decode("ascii"), "base64"
 

@@ -41,7 +41,7 @@ class _Recorded:
     def add(self, at: float, reply: Reply, seen: shown.Generation | None) -> None:
         """Note how a poll was answered. An answer that showed nothing of the generation changes no status."""
         last = self.steps[-1]
-        elapsed = max(at - self.created_at, last.at)
+        elapsed = at - self.created_at
         if elapsed == last.at:
             self.steps.pop()
             self.replies.pop()

@@ -271,6 +271,7 @@ def test_wrong_usage_is_one_line(run: Callable[..., tuple[Any, str]], tmp_path: 
         ):
             code, wrong = run(*arguments)
             assert (code, wrong.count("\n")) == (2, 1), wrong
+            assert ("listen itself" in wrong) == (f"http://localhost:{port}" in arguments)
     assert [each.name for each in tmp_path.iterdir()] == ["there.har"]
     assert (tmp_path / "there.har").read_text() == "precious"
 

@@ -18,7 +18,14 @@ from kling_contract.target import Target
 from kling_contract.validation import validate
 from kling_contract.wire import Accepted
 
-__all__ = ["Doomed", "Once", "PayloadTaken", "claim_calls_at_once_do_not_mix", "faulty_payloads_are_refused"]
+__all__ = [
+    "Doomed",
+    "Once",
+    "PayloadTaken",
+    "Witnessed",
+    "claim_calls_at_once_do_not_mix",
+    "faulty_payloads_are_refused",
+]
 
 _MODEL = "model"
 _NO_MODEL = "kling-contract/no-such-model"
@@ -90,6 +97,24 @@ class Once(_Of):
         if self._answer is None:
             object.__setattr__(self, "_answer", Target.create(self, self.payload))
         return self._answer
+
+
+class Witnessed(_Of):
+    """A target that remembers in `seen` every broken promise, so that none is lost that does not come again."""
+
+    __slots__ = ("seen",)
+    seen: list[ContractBroken]
+
+    @classmethod
+    def of(cls, target: Target) -> Witnessed:
+        """Return `target`, with nothing seen yet."""
+        witnessed = super().of(target)
+        object.__setattr__(witnessed, "seen", [])
+        return witnessed
+
+    def broken(self, response: Any, wrong: str) -> ContractBroken:
+        self.seen.append(Target.broken(self, response, wrong))
+        return self.seen[-1]
 
 
 class PayloadTaken(ContractBroken):

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from fake_server import har, media
 from fake_server.journal import Exchange
 from fake_server.messages import Request
-from kling_contract.contract import Contract, Operation
+from kling_contract.contract import Contract, Operation, revisions
+from kling_contract.errors import DocumentError
 from kling_contract.exchanges import check_query, check_request, check_response, operation_of
 from kling_contract.generation import Generation
 from kling_contract.reports import Judged
@@ -33,18 +35,24 @@ def judge_recording(
 ) -> list[Judged]:
     """Judge each exchange with the API in an HTTP Archive, given decoded or as a file, in the order in which they began.
 
-    The API is on the hosts on which one of its paths was asked for; what else a browser did is passed over. Whether a key
-    was sent is not judged, since recordings are without. Raise DocumentError for what is no archive, and for one without
-    any exchange.
+    The API is on its own host, and on those on which one of its paths was asked for, of whichever revision; what else a browser
+    did is passed over. Whether a key was sent is not judged, since recordings are without. Raise DocumentError for what is no
+    archive, and for one without any exchange with the API.
     """
     contract = contract or Contract.load(revision)
     exchanges = har.read(archive)
-    hosts = {each.request.target.netloc for each in exchanges if contract.route(each.request.target.path)}
+    known = [contract, *(Contract.load(each) for each in revisions())]
+    hosts = {urlsplit(contract.base_url).netloc}
+    hosts |= {
+        each.request.target.netloc for each in exchanges if any(one.route(each.request.target.path) for one in known)
+    }
+    exchanges = [each for each in exchanges if each.request.target.netloc in hosts]
+    if not exchanges:
+        name = "the archive" if isinstance(archive, Mapping) else archive
+        raise DocumentError(f"{name}: no exchange with the API is recorded in it")
     judge = TrafficJudge(contract, strictness=strictness)
     return [
-        Judged(title(each), [found for found in judge.judge(each) if found.rule != "security"])
-        for each in exchanges
-        if each.request.target.netloc in hosts or contract.base_url.endswith(f"//{each.request.target.netloc}")
+        Judged(title(each), [found for found in judge.judge(each) if found.rule != "security"]) for each in exchanges
     ]
 
 

@@ -162,6 +162,18 @@ def test_other_hosts_are_passed_over() -> None:
     assert len(judge_recording(journal.har())) == 4
 
 
+def test_another_revision_is_not_taken_for_silence() -> None:
+    """What was recorded of another revision, wherever, is not passed over, and an archive without the API is not called clean."""
+    latest = Contract.load("latest")
+    har = run(latest.revision.id, "http://localhost:8080").journal.har()
+    judged = judge_recording(har)
+    assert {found.rule for each in judged for found in each.violations} >= {"path"}
+    assert not [each for each in judge_recording(har, contract=latest) if each.violations]
+    for entry in har["log"]["entries"]:
+        entry["request"]["url"] = "http://localhost:8080/elsewhere"
+    assert "no exchange with the API" in refusal(har)
+
+
 def test_recordings_of_browsers_are_read(tmp_path: Path) -> None:
     """An archive as browsers write them is judged: decoded texts with their old headers, bodies left out, members nobody knows."""
     exchange = shown(0, LIFECYCLE.statuses[-1])

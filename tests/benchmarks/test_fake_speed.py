@@ -191,5 +191,7 @@ def test_over_a_real_port(benchmark: Any, method: str, least: float) -> None:
     cpu = sorted(theirs[1] / mine[1] for mine, theirs in runs)[2]
     benchmark.extra_info.update(speed=round(speed, 3), cpu=round(cpu, 3))
     mine, theirs = (max(run[i][0] for run in runs) for i in (0, 1))
-    print(f"\n  {method}: {speed:.2f} of bare uvicorn in answers a second ({mine:,.0f} of {theirs:,.0f}), {cpu:.2f} in CPU")
+    print(
+        f"\n  {method}: {speed:.2f} of bare uvicorn in answers a second ({mine:,.0f} of {theirs:,.0f}), {cpu:.2f} in CPU"
+    )
     assert speed >= least

@@ -36,7 +36,7 @@ from kling_contract.probes import Doomed, claim_calls_at_once_do_not_mix
 from kling_contract.strategies import valid_requests
 from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
-from kling_contract.wire import Deadline, Guard, OutOfTime, curl
+from kling_contract.wire import Accepted, Deadline, Guard, OutOfTime, curl
 
 pytest_plugins = ["pytester"]
 
@@ -290,6 +290,34 @@ def test_whatever_is_created_for_free_is_doomed(data: st.DataObject) -> None:
     assert not any(model.encode() in arrived[0].content for model in models)
 
 
+def test_after_an_accepted_create_nothing_passes() -> None:
+    """Once something was accepted that must create nothing, the transport passes nothing on any more, not even a poll."""
+    arrived: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        arrived.append(request)
+        return httpx.Response(CREATION.success)
+
+    with httpx.Client(transport=Guard(httpx.MockTransport(answer), deadline=Deadline(60))) as client:
+        for method, body in ((CREATION.method, b"{}"), (POLLING.method, b"")):
+            with pytest.raises(Accepted, match=str(CREATION.success)):
+                client.request(method, "http://localhost/", content=body)
+    assert len(arrived) == 1
+
+
+def test_wrong_keys_are_hidden_too() -> None:
+    """A key that was made of the true one to be wrong is in no finding, even where a server repeats it."""
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        sent = request.headers.get("authorization", "")
+        return httpx.Response(404, json={"message": sent, "again": sent.swapcase()})
+
+    findings = check(answering(echo), seed=0)
+    assert "other-keys-are-refused" in names(findings)
+    for finding in findings:
+        assert not any(spelt in str(finding) for spelt in (KEY, KEY[1:], KEY.swapcase()))
+
+
 # --- what is paid for ------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +357,42 @@ def test_a_create_without_answer_is_not_repeated() -> None:
     (finding,) = [each for each in check(target, spend=1, seed=0) if each.claim == "paid-generation-1"]
     assert "the connection broke" in finding.came
     assert len(creates) == 1
+
+
+def test_a_create_that_is_refused_is_not_repeated() -> None:
+    """When a paid create is refused, that is one finding, and nothing is created a second time."""
+    refusal = {"faults": [{"operation": CREATION.id, "refusal": "out_of_credits"}]}
+    fake = FakeServer(api_key=KEY)
+    sent: list[bytes] = []
+
+    def poor(request: httpx.Request) -> httpx.Response:
+        if not creates_nothing(request):
+            sent.append(request.content)
+            fake.play(refusal)
+        return httpx.Client(transport=fake.transport()).send(request)
+
+    target = replace(in_process(fake), http=httpx.Client(transport=httpx.MockTransport(poor)), play=None)
+    (finding,) = [each for each in check(target, spend=1, seed=0) if each.claim == "paid-generation-1"]
+    assert str(CREATION.success) in finding.expected
+    assert len(sent) == 1
+
+
+def test_a_paid_generation_that_is_left_unwatched_is_named() -> None:
+    """When polls of a paid generation get no answer any more, the finding has its id."""
+    fake = FakeServer(api_key=KEY)
+    made: list[str] = []
+
+    def falls_silent(request: httpx.Request) -> httpx.Response:
+        if made and request.method == POLLING.method:
+            raise httpx.ReadTimeout("", request=request)
+        response = httpx.Client(transport=fake.transport()).send(request)
+        made.extend(fake.generations)
+        return response
+
+    target = replace(in_process(fake), http=httpx.Client(transport=httpx.MockTransport(falls_silent)), play=None)
+    (finding,) = check(target, spend=1, seed=0)
+    assert made[0] in finding.came
+    assert "goes on unwatched" in finding.expected
 
 
 # --- servers that are none -------------------------------------------------------------------------------------------

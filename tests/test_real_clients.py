@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import venv
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from fake_server import FakeServer
+from fake_server.media import video
 
 MODEL = "kling-video/v1/pro/image-to-video"
 
@@ -25,6 +27,14 @@ video = client.videos.generate_with_polling(
     poll_interval=0.01, return_bytes=True, status_callback=lambda job: seen.append(job["status"]),
 )
 print(json.dumps([seen, len(video)]))
+"""
+
+AGNO = """
+import json, sys
+from agno.tools.models.aimlapi import AIMLAPITools
+tools = AIMLAPITools(api_key="a-key-for-tests", base_url=sys.argv[1], video_model=sys.argv[2], video_poll_interval=0.01)
+made = tools.generate_video("The cat wakes up.")
+print(json.dumps([made.content, len(made.videos[0].content) if made.videos else 0]))
 """
 
 LANGCHAIN = """
@@ -47,8 +57,9 @@ def install(package: str, home: Path) -> Path:
     return python
 
 
-def run(python: Path, program: str, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([python, "-c", program, url, MODEL], capture_output=True, text=True, timeout=120)
+def run(python: Path, program: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [python, "-c", program, url, MODEL]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
 
 def test_the_providers_own_library(tmp_path: Path) -> None:
@@ -80,3 +91,20 @@ def test_a_library_that_sends_no_image(tmp_path: Path) -> None:
         if done.returncode == 0:
             assert json.loads(done.stdout) == [next(iter(fake.generations.values())).video_url_on(url)]
     assert outcomes == [(1, 0), (0, 1)]
+
+
+def test_a_tool_of_an_agent_framework(tmp_path: Path) -> None:
+    """agno's tool sends no image and is told so; where nothing is refused it gets the video, over https as it insists."""
+    outcomes: list[int] = []
+    python = install("agno==3.1.10", tmp_path)
+    for strictness in ("lax", "off"):
+        fake = FakeServer(revision="latest", progression="polls", strictness=strictness)
+        with fake.live(tls=True) as url:
+            (tmp_path / "ca.pem").write_text(url.ca_pem or "")
+            done = run(python, AGNO, url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert done.returncode == 0, done.stderr
+        said, size = json.loads(done.stdout.splitlines()[-1])  # before it, the tool's own log
+        assert ("/image_url", "required") in {(each.pointer, each.rule) for each in fake.journal[0].violations}
+        assert strictness == "off" or "image_url" in said
+        outcomes.append(size)
+    assert outcomes == [0, len(video(5))]

@@ -50,7 +50,7 @@ def install(package: str, home: Path) -> Path:
     uv = shutil.which("uv")
     venv.create(home, with_pip=uv is None)
     python = home / "bin" / "python"
-    installer = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
+    installer = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
     installed = subprocess.run([*installer, "--quiet", package], capture_output=True, text=True)
     if installed.returncode != 0:
         pytest.skip(f"{package} cannot be installed here: {installed.stderr.strip()[-200:]}")
@@ -58,7 +58,7 @@ def install(package: str, home: Path) -> Path:
 
 
 def run(python: Path, program: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [python, "-c", program, url, MODEL]
+    command = [str(python), "-c", program, url, MODEL]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -629,6 +632,18 @@ def test_reports_of_what_is_kept(tmp_path: Any) -> None:
     assert (suites.tests, suites.failures, suites.errors) == (len(FREE), 0, 0)
     told = json.loads((tmp_path / "a.json").read_text())
     assert told["summary"] == {"kept": len(FREE) - 1, "broken": 0, "left_out": 1}
+
+
+def test_everything_is_asked_and_nothing_is_left_behind(tmp_path: Any) -> None:
+    """With --allow-create everything is asked, and the command leaves no file where it was called."""
+    with served() as (url, _):
+        program = "from kling_contract import cli, questions; questions.EXAMPLES = 1; cli.main()"
+        arguments = [sys.executable, "-c", program, "check", url, "--allow-create"]
+        environment = {**os.environ, "AIMLAPI_KEY": KEY, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(CLAIMS) + 2} kept" in done.stdout
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("revision", revisions())

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -121,7 +122,8 @@ def command(
             _confirm(contracts[0], spend, url)
         creations = None if allow_create else spend
         try:
-            report = _checked(url, contracts, time_limit, creations=creations, key=key, live=live, seed=seed)
+            with _hypothesis_elsewhere():
+                report = _checked(url, contracts, time_limit, creations=creations, key=key, live=live, seed=seed)
         except Unreachable as unreachable:
             click.echo(f"kling-contract: {unreachable}", err=True)
             ctx.exit(_UNREACHABLE)
@@ -189,6 +191,21 @@ def _confirm(contract: Contract, spend: int, url: str) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError(f"{told}; say --yes to go on")
     click.confirm(f"{told}. Go on?", abort=True, err=True)
+
+
+@contextmanager
+def _hypothesis_elsewhere() -> Iterator[None]:
+    """Let Hypothesis, which keeps notes in the working directory, keep them where they are cleared away."""
+    name = "HYPOTHESIS_STORAGE_DIRECTORY"
+    if name in os.environ:
+        yield
+        return
+    with TemporaryDirectory() as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
 
 
 @contextmanager

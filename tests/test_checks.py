@@ -637,7 +637,7 @@ def test_reports_of_what_is_kept(tmp_path: Any) -> None:
 def test_everything_is_asked_and_nothing_is_left_behind(tmp_path: Any) -> None:
     """With --allow-create everything is asked, and the command leaves no file where it was called."""
     with served() as (url, _):
-        program = "from kling_contract import cli, questions; questions.EXAMPLES = 1; cli.main()"
+        program = "from kling_contract import cli, questions; questions.EXAMPLES = 8; cli.main()"
         arguments = [sys.executable, "-c", program, "check", url, "--allow-create"]
         environment = {**os.environ, "AIMLAPI_KEY": KEY, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)

@@ -55,7 +55,7 @@ def test_the_pytest_example_in_the_readme_runs(pytester: pytest.Pytester) -> Non
     """The example with fixtures and marker passes as a test module of its own."""
     (example,) = [block for block in blocks("python") if "@pytest.mark.kling" in block]
     pytester.makepyfile(example)
-    pytester.runpytest_inprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:asyncio").assert_outcomes(passed=1)
 
 
 def test_every_shipped_scenario_is_counted() -> None:

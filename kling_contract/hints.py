@@ -12,7 +12,7 @@ from typing import Any
 from kling_contract import history
 from kling_contract.contract import Contract
 
-__all__ = ["hint", "message", "nearest", "show"]
+__all__ = ["hint", "message", "nearest", "show", "type_of"]
 
 Path = tuple[str | int, ...]
 
@@ -46,7 +46,7 @@ def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revisi
             return f"{path[-1]} is deprecated. {schema.get('description', '')}".rstrip()
         case "type":
             wanted = [limit] if isinstance(limit, str) else list(limit or ())
-            return f"{show(value)} is {_with_article(_type_of(value))}, and must be {' or '.join(map(_with_article, wanted))}"
+            return f"{show(value)} is {_with_article(type_of(value))}, and must be {' or '.join(map(_with_article, wanted))}"
         case "enum":
             return f"{show(value)} is not {_one_of([show(option) for option in limit or ()])}"
         case "const":
@@ -103,7 +103,7 @@ def show(value: Any) -> str:
         return json.dumps(value[:40], ensure_ascii=False)[:-1] + f'…" ({len(value):,} characters)'
     if isinstance(value, (dict, list)) and len(value) > 3:
         return (
-            f"{_with_article(_type_of(value))} of {_count(len(value), 'member' if isinstance(value, dict) else 'item')}"
+            f"{_with_article(type_of(value))} of {_count(len(value), 'member' if isinstance(value, dict) else 'item')}"
         )
     try:
         text = json.dumps(value, ensure_ascii=False)
@@ -159,7 +159,8 @@ def _number(text: str) -> int | float | None:
     return None
 
 
-def _type_of(value: Any) -> str:
+def type_of(value: Any) -> str:
+    """Return the JSON type of a Python value ("integer" for an int), or the name of its class where it has none."""
     match value:
         case None:
             return "null"

@@ -11,6 +11,7 @@ from typing import Any
 
 from kling_contract.contract import Contract
 from kling_contract.formats import BROKEN
+from kling_contract.hints import type_of
 from kling_contract.jsonplaces import pointer
 from kling_contract.schema_walk import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
 
@@ -84,7 +85,7 @@ def _broken(rules: Rules, name: str | None) -> _Broken:
 
 def _of_another_type(rules: Rules, name: str | None) -> _Broken:
     rule = next((keyword for keyword in ("type", "enum", "const") if keyword in rules), "")
-    allowed = kinds(rules) if rule == "type" else {_kind(option) for option in options(rules) or ()}
+    allowed = kinds(rules) if rule == "type" else {type_of(option) for option in options(rules) or ()}
     for kind in TYPES if rule else ():
         if kind not in allowed and not (kind == "integer" and "number" in allowed):
             yield (), rule, kind, _as(kind, rules, name)
@@ -101,14 +102,14 @@ def _as(kind: str, rules: Rules, name: str | None) -> Any:
         case "integer":
             return 1
         case "number":
-            return valid + 0.5 if _kind(valid) == "integer" else 1.5
+            return valid + 0.5 if type_of(valid) == "integer" else 1.5
         case "string":
             # At the top, text could be taken for the payload itself before it is decoded: then it must not be valid either.
             return json.dumps(valid) if name else json.dumps(json.dumps(valid))
         case "array":
             return [valid]
         case _:
-            item = smallest(rules.get("items", {})) if _kind(valid) == "array" else None
+            item = smallest(rules.get("items", {})) if type_of(valid) == "array" else None
             return item if isinstance(item, dict) else {name or "value": valid}
 
 
@@ -123,9 +124,9 @@ def _not_allowed(rules: Rules) -> Iterator[tuple[str, str, Any]]:
             yield rule, "cut", text[:-1]
             yield rule, "padded", f"{text} "
             yield rule, "other-case", text.swapcase()
-        numbers = [option for option in listed if _kind(option) in ("integer", "number")]
+        numbers = [option for option in listed if type_of(option) in ("integer", "number")]
         if numbers:
-            steps = [neighbour(each, _kind(each), way) for each in numbers for way in (-math.inf, math.inf)]
+            steps = [neighbour(each, type_of(each), way) for each in numbers for way in (-math.inf, math.inf)]
             middle = (min(numbers) + max(numbers)) // 2
             for number in dict.fromkeys([*steps, middle, 0, -numbers[0], max(numbers) + _FAR]):
                 yield rule, str(number), number
@@ -196,24 +197,6 @@ def _of_no_alternative(rules: Rules) -> _Broken:
             if text not in seen and not fits(rules, value):
                 seen.add(text)
                 yield (), "anyOf", f"{i}{pointer(path)}:{rule}:{variant}", value
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int():
-            return "integer"
-        case float():
-            return "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
 
 
 def _graft(base: Any, broken: Any, path: _Path) -> Any:

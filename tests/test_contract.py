@@ -207,3 +207,17 @@ def _edit(path: Path, change: Any) -> None:
     document = read_json(path)
     change(document)
     path.write_text(json.dumps(document))
+
+
+def test_what_is_handed_out_can_be_changed_without_harm() -> None:
+    """A document, and the bundle, are copies to the bottom: changing them changes nothing that others get."""
+    contract = Contract.load()
+    before = json.dumps([contract.document("openapi"), contract.document("create-request"), contract.bundled()])
+    contract.document("openapi")["info"]["title"] = "changed"
+    contract.document("create-request")["properties"].clear()
+    bundle = contract.bundled()
+    bundle["info"]["title"] = "changed"
+    for schema in bundle["components"]["schemas"].values():
+        schema["properties"].clear()
+    after = [contract.document("openapi"), contract.document("create-request"), contract.bundled()]
+    assert json.dumps(after) == before

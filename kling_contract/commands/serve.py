@@ -12,6 +12,8 @@ from kling_contract.commands import options
 if TYPE_CHECKING:
     from fake_server.live import BaseURL
     from fake_server.server import FakeServer
+    from fake_server.service import Progression
+    from kling_contract.validation import Strictness
 
 __all__ = ["command"]
 
@@ -75,9 +77,9 @@ def command(
     replay: Path | None,
     tls: bool,
     scenario: str,
-    progression: str,
+    progression: Progression,
     rate: float,
-    strictness: str,
+    strictness: Strictness,
     revision: str | None,
     api_key: str | None,
     seed: int,
@@ -104,8 +106,8 @@ def command(
     fake = FakeServer(
         revision=revision,
         scenario=Path(scenario) if scenario.endswith(".json") else scenario,
-        progression=progression,  # type: ignore[arg-type]  # click has checked it
-        strictness=strictness,  # type: ignore[arg-type]
+        progression=progression,
+        strictness=strictness,
         clock=VirtualClock(rate=rate),
         api_key=api_key,
         seed=seed,

@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from environments import environment
 
 import kling_contract
 
@@ -79,13 +79,7 @@ def wheel(sdist: Path, workspace: Path) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, workspace: Path) -> Path:
     """The folder of programs of a new environment that holds the wheel and its own dependencies only."""
-    home = workspace / "environment"
-    uv = shutil.which("uv")
-    venv.create(home, with_pip=uv is None)
-    programs = home / "bin"
-    installer = [uv, "pip", "install", "--python"] if uv else []
-    run(*installer, programs / "python", *([] if uv else ["-m", "pip", "install"]), wheel, cwd=workspace)
-    return programs
+    return environment(workspace / "environment", wheel)
 
 
 def files(folder: Path) -> set[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from environments import environment
 
 from fake_server import FakeServer
 from fake_server.media import video
@@ -47,14 +46,10 @@ print(json.dumps(model.generate_videos(prompt="The cat wakes up.", poll_interval
 
 def install(package: str, home: Path) -> Path:
     """Return the Python of a new environment with nothing but `package`. Skip the test where it cannot be installed."""
-    uv = shutil.which("uv")
-    venv.create(home, with_pip=uv is None)
-    python = home / "bin" / "python"
-    installer = [uv, "pip", "install", "--python", str(python)] if uv else [str(python), "-m", "pip", "install"]
-    installed = subprocess.run([*installer, "--quiet", package], capture_output=True, text=True)
-    if installed.returncode != 0:
-        pytest.skip(f"{package} cannot be installed here: {installed.stderr.strip()[-200:]}")
-    return python
+    try:
+        return environment(home, package) / "python"
+    except subprocess.CalledProcessError as failed:
+        pytest.skip(f"{package} cannot be installed here: {failed.stderr.strip()[-200:]}")
 
 
 def run(python: Path, program: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:

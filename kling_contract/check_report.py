@@ -10,16 +10,19 @@ from kling_contract import reports
 from kling_contract.contract import Contract
 from kling_contract.findings import Finding, Verdict
 from kling_contract.reports import Format, Judged
-from kling_contract.validation import Violation
+from kling_contract.validation import Severity, Violation
 
 __all__ = ["Report", "best", "compared", "lines"]
+
+_LABELS: Mapping[Severity, str] = {"error": "broken", "warning": "assumed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One check of one server. `revisions` says of each revision that was tried how many findings there were.
 
-    `revision` is then the one with the fewest; of several, the first one documented, or else the newest.
+    `revision` is then the one with the fewest; of several, the first one documented, or else the newest. `fail_on` is the
+    least severity of a finding by which the contract counts as broken.
     """
 
     server: str
@@ -28,6 +31,7 @@ class Report:
     sent: int
     verdicts: Sequence[Verdict]
     revisions: Mapping[str, int] = field(default_factory=dict)
+    fail_on: Severity = "error"
 
     @property
     def findings(self) -> list[Finding]:
@@ -36,15 +40,18 @@ class Report:
 
     @property
     def kept(self) -> bool:
-        """Was everything asked to its end, and nothing found?"""
-        return not self.findings and not any(verdict.incomplete for verdict in self.verdicts)
+        """Was everything asked to its end, and nothing found that counts?"""
+        return self.summary["broken"] == 0 and not any(verdict.incomplete for verdict in self.verdicts)
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many promises are kept, how many broken, and how many were left out."""
-        broken = sum(bool(verdict.findings) for verdict in self.verdicts)
+        """How many promises are kept, broken, kept in another way than assumed, and left out."""
+        counting = reports.failing(self.fail_on)
+        found = [verdict for verdict in self.verdicts if verdict.findings]
+        broken = sum(any(finding.severity in counting for finding in verdict.findings) for verdict in found)
         left_out = sum(verdict.left_out is not None for verdict in self.verdicts)
-        return {"kept": len(self.verdicts) - broken - left_out, "broken": broken, "left_out": left_out}
+        kept = len(self.verdicts) - len(found) - left_out
+        return {"kept": kept, "broken": broken, "not_as_assumed": len(found) - broken, "left_out": left_out}
 
 
 def lines(report: Report, format: Format) -> Iterator[str]:  # noqa: A002
@@ -62,7 +69,7 @@ def lines(report: Report, format: Format) -> Iterator[str]:  # noqa: A002
             {"version": 1, **named, **counted, "verdicts": [asdict(each) for each in report.verdicts]}, indent=1
         )
     elif format == "junit":
-        yield from reports.lines([_judged(each) for each in report.verdicts], "junit")
+        yield from reports.lines([_judged(each) for each in report.verdicts], "junit", fail_on=report.fail_on)
     else:
         placed = [_placed(finding) for finding in report.findings]
         shown = list(reports.lines(placed, format))
@@ -86,7 +93,7 @@ def best(revisions: Mapping[str, int]) -> str:
 def _text(report: Report) -> Iterator[str]:
     yield from compared(report.revisions)
     for finding in report.findings:
-        yield from (_shown(line) for line in f"broken    {finding}".splitlines())
+        yield from (_shown(line) for line in f"{_LABELS[finding.severity]:10}{finding}".splitlines())
     reasons = dict.fromkeys(verdict.left_out for verdict in report.verdicts if verdict.left_out)
     for reason in reasons:
         claims = [verdict.claim for verdict in report.verdicts if verdict.left_out == reason]
@@ -115,7 +122,10 @@ def _placed(finding: Finding) -> Judged:
 
 def _violation(finding: Finding) -> Violation:
     message = f"{finding.sentence} expected: {finding.expected}; came: {finding.came}"
-    return Violation(finding.pointer, finding.claim, message, hint=finding.curl or None, part=finding.document)
+    curl = finding.curl or None
+    return Violation(
+        finding.pointer, finding.claim, message, hint=curl, part=finding.document, severity=finding.severity
+    )
 
 
 def _shown(text: str) -> str:

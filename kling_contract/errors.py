@@ -152,13 +152,17 @@ class ContractBroken(KlingError):
     """A server that was held against the contract does not keep it. The message says what was asked, and what came instead.
 
     `request` is what was sent (None: no single request shows it), `came` the answer in words, `wrong` what is wrong with it.
+    `assumed` is whether it keeps what is known of the contract, and breaks no more than an assumption of the documents.
     """
 
-    def __init__(self, message: str, *, request: Any = None, came: str = "", wrong: str = "") -> None:
+    def __init__(
+        self, message: str, *, request: Any = None, came: str = "", wrong: str = "", assumed: bool = False
+    ) -> None:
         super().__init__(message)
         self.request = request
         self.came = came
         self.wrong = wrong or message
+        self.assumed = assumed
 
 
 class Unreachable(KlingError):

@@ -10,6 +10,7 @@ from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken
 from kling_contract.probes import PayloadTaken
 from kling_contract.questions import Question, place_of, schema_place
+from kling_contract.validation import Severity
 from kling_contract.wire import Accepted, curl, redacted
 
 __all__ = ["Finding", "Verdict", "finding"]
@@ -19,7 +20,8 @@ __all__ = ["Finding", "Verdict", "finding"]
 class Finding:
     """One promise that a server does not keep.
 
-    `expected` is what should have come, `came` what did; `document` and `pointer` say where in which document of `revision` that
+    `severity` is "error", or "warning" where no more than an assumption of the documents is broken. `expected` is what should
+    have come, `came` what did; `document` and `pointer` say where in which document of `revision` that
     is written; `curl` sends the request again, with the key in the environment variable AIMLAPI_KEY (empty: no one request
     shows it); `payload` is the smallest payload that shows it, `generation_id` a generation that was made against all expectation,
     `steps` what led there; each is None or empty where there is none.
@@ -32,6 +34,7 @@ class Finding:
     document: str
     pointer: str
     revision: str
+    severity: Severity = "error"
     curl: str = ""
     payload: Any = None
     generation_id: str | None = None
@@ -70,6 +73,7 @@ def finding(question: Question, broken: ContractBroken, *, contract: Contract, k
         document=document,
         pointer=pointer,
         revision=contract.revision.id,
+        severity="warning" if broken.assumed else "error",
         curl="" if broken.request is None else curl(broken.request, key),
         payload=broken.payload if isinstance(broken, PayloadTaken) else None,
         generation_id=broken.generation_id if isinstance(broken, Accepted) else None,

@@ -17,7 +17,7 @@ from kling_contract.findings import Finding, Verdict, finding
 from kling_contract.questions import Question, questions
 from kling_contract.remote import ControlledFake
 from kling_contract.target import Target
-from kling_contract.wire import Deadline, Guard, OutOfTime, RealTime, Through, redacted, root_of
+from kling_contract.wire import Deadline, Guard, OutOfTime, RealTime, Through, redacted, root_of, unanswered, why_silent
 
 __all__ = ["Inspection"]
 
@@ -26,6 +26,7 @@ _NO_KEY = "a-key-for-a-server-of-your-own"
 _NOBODY = "kling-contract-check"
 _FREE_SECONDS, _OWN_SECONDS = 300.0, 900.0
 _GRACE = 2.0  # seconds that a request may outlive the time limit before it is given up
+_IDLE = 1.0  # seconds
 _SILENCES = 3  # questions in a row without any answer, after which the server is gone
 
 
@@ -58,7 +59,9 @@ class Inspection:
         self._creations = creations
         self._deadline = Deadline(time_limit)
         given = server if isinstance(server, Target) else None
-        inner = Through(given.http) if given is not None else httpx.HTTPTransport()
+        # Idle connections are let go before any server does so: else a request could meet one that is just being closed.
+        limits = httpx.Limits(keepalive_expiry=_IDLE)
+        inner = Through(given.http) if given is not None else httpx.HTTPTransport(limits=limits)
         self._guard = Guard(inner, deadline=self._deadline, creations=creations)
         self._control = httpx.Client(transport=Guard(inner, deadline=self._deadline, creations=None))
         self._http = httpx.Client(transport=self._guard, headers={"accept-encoding": "identity"})
@@ -104,7 +107,7 @@ class Inspection:
         except OutOfTime:
             raise Unreachable(f"{root} did not answer within {self.time_limit:g} seconds") from None
         except httpx.RequestError as silent:
-            raise Unreachable(f"{root} does not answer: {_why(silent)}") from silent
+            raise Unreachable(f"{root} does not answer: {why_silent(silent)}") from silent
         unauthorized = self.contract.observed["refusals"]["reasons"]["unauthorized"]["status_code"]
         if response.status_code == unauthorized:
             raise Unreachable(f"{root} answers {unauthorized}: it does not take the key; give one that it takes")
@@ -123,15 +126,22 @@ class Inspection:
         """Ask one question. Raise Unreachable, OutOfTime."""
         self.meet()
         named = (question.name, question.sentence)
-        if reason := question.left_out(self._target):
+        assumptions: list[ContractBroken] = []
+        target = replace(self._target, assumptions=assumptions)
+        if reason := question.left_out(target):
             return Verdict(*named, left_out=reason)
         broken: list[ContractBroken] = []
         try:
-            question.ask(self._target, self.seed)
+            question.ask(target, self.seed)
         except* ContractBroken as group:
             broken += _leaves(group)
         except* httpx.RequestError as group:
-            broken += [_unanswered(each) for each in _leaves(group)]
+            broken += [unanswered(each) for each in _leaves(group)]
+        except* OutOfTime:
+            pass
+        if not broken:
+            self._deadline.remaining()  # whoever tries again what fails may have tried it until now, and found nothing
+        broken += {each.wrong: each for each in reversed(assumptions)}.values()
         return Verdict(*named, tuple(self._finding(question, each) for each in broken))
 
     def verdicts(self, asking: Callable[[Question], object] = lambda question: None) -> Iterator[Verdict]:
@@ -208,12 +218,3 @@ def _leaves(group: BaseExceptionGroup[_E]) -> Iterator[_E]:
             yield from _leaves(each)
         else:
             yield each
-
-
-def _unanswered(silent: httpx.RequestError) -> ContractBroken:
-    why = _why(silent)
-    return ContractBroken(why, request=silent.request, came=f"no answer: {why}", wrong="an answer")
-
-
-def _why(silent: httpx.RequestError) -> str:
-    return str(silent) or {"ReadTimeout": "it took too long"}.get(type(silent).__name__, type(silent).__name__)

@@ -112,8 +112,8 @@ class Witnessed(_Of):
         object.__setattr__(witnessed, "seen", [])
         return witnessed
 
-    def broken(self, response: Any, wrong: str) -> ContractBroken:
-        self.seen.append(Target.broken(self, response, wrong))
+    def broken(self, response: Any, wrong: str, *, assumed: bool = False) -> ContractBroken:
+        self.seen.append(Target.broken(self, response, wrong, assumed=assumed))
         return self.seen[-1]
 
 
@@ -122,7 +122,10 @@ class PayloadTaken(ContractBroken):
 
     def __init__(self, broken: ContractBroken, mutation: Mutation, payload: Any, others: int) -> None:
         more = f"; so were {others} more payloads with this rule broken there" if others else ""
-        super().__init__(f"{broken}{more}", request=broken.request, came=broken.came, wrong=f"{broken.wrong}{more}")
+        wrong = f"{broken.wrong}{more}"
+        super().__init__(
+            f"{broken}{more}", request=broken.request, came=broken.came, wrong=wrong, assumed=broken.assumed
+        )
         self.mutation = mutation
         self.payload = payload
 

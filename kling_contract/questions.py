@@ -19,7 +19,6 @@ from kling_contract.errors import ContractBroken
 from kling_contract.images import data_uri
 from kling_contract.mutations import Mutation
 from kling_contract.probes import Doomed, Once, Witnessed, claim_calls_at_once_do_not_mix, faulty_payloads_are_refused
-from kling_contract.remote import ControlledFake
 from kling_contract.schema_walk import plain, smallest
 from kling_contract.target import Target
 from kling_contract.wire import OutOfTime, RealTime
@@ -27,8 +26,9 @@ from kling_contract.wire import OutOfTime, RealTime
 __all__ = ["EXAMPLES", "Question", "payload_worth_paying_for", "place_of", "questions", "schema_place"]
 
 EXAMPLES = 100
-"""How many runs the state machine makes."""
+"""How many runs the state machine makes, where nobody waits for the time to pass."""
 
+_FEWER = 10  # as many as that where it passes by itself
 _STEPS = 30
 _PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
 _OPENAPI, _OBSERVED = "openapi.json", "observed.json"
@@ -97,11 +97,12 @@ class Question:
 def questions(*, creations: int | None = 0) -> list[Question]:
     """Return what to ask when so many generations may be created (None: any number). `ask` takes the target and a seed."""
     if creations is None:
-        machine = Question(
-            "any-order", "Whatever is done, in whichever order, is answered right.", _STATUS, _machine, _no_machine
-        )
+        sentence = "Whatever is done, in whichever order, is answered right."
+        machine = Question("any-order", sentence, _STATUS, _machine, _without("hypothesis"))
+        sentence = "schemathesis, which knows the OpenAPI document alone, finds nothing by any of its checks."
+        attacked = Question("schemathesis", sentence, (_OPENAPI, ""), _attack, _without("schemathesis"))
         claims = (*FREE, *_FRESH, *(each for each in PAID if each not in _FRESH), claim_calls_at_once_do_not_mix)
-        return [*(_of(claim, _as_it_is(claim)) for claim in claims), machine]
+        return [*(_of(claim, _as_it_is(claim)) for claim in claims), attacked, machine]
     asked = [_of(claim, _for_free(claim)) for claim in FREE]
     for number in range(1, creations + 1):
         sentence = "A generation that is paid for is made, goes its way, ends, and its video can be had."
@@ -194,10 +195,21 @@ def _follow(target: Target, seed: int) -> None:
         raise ExceptionGroup("a generation that was paid for", list(found.values()))
 
 
-def _no_machine(target: Target) -> str | None:
-    if importlib.util.find_spec("hypothesis") is None:
-        return 'Hypothesis is not installed: pip install "kling-contract[testing]"'
-    return "the server follows the real time, which cannot be moved on" if isinstance(target.clock, RealTime) else None
+def _without(package: str) -> Callable[[Target], str | None]:
+    missing = f'{package} is not installed: pip install "kling-contract[testing]"'
+    return lambda target: missing if importlib.util.find_spec(package) is None else None
+
+
+def _attack(target: Target, seed: int) -> None:
+    from kling_contract.attack import attack
+
+    found = attack(target, seed=seed)
+    broken = [
+        *found.broken,
+        *(ContractBroken(each, wrong="schemathesis must be able to go on") for each in found.errors),
+    ]
+    if broken:
+        raise ExceptionGroup("schemathesis found something", broken)
 
 
 def _machine(target: Target, seed: int) -> None:
@@ -209,8 +221,11 @@ def _machine(target: Target, seed: int) -> None:
 
     from kling_contract.stateful import machine_for
 
+    examples = EXAMPLES
+    if isinstance(target.clock, RealTime):
+        target, examples = replace(target, clock=target.clock.hurried()), max(1, EXAMPLES // _FEWER)
     chosen = settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         stateful_step_count=_STEPS,
         deadline=None,
         database=None,
@@ -218,10 +233,6 @@ def _machine(target: Target, seed: int) -> None:
         report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
-    if isinstance(target.clock, ControlledFake):
-        target = replace(
-            target, play=None
-        )  # what a scenario has for its faults could take its one clock out of the calendar
     witnessed = Witnessed.of(target)
     pace = target.contract.observed["polling"]["timeout"]
 

@@ -20,7 +20,8 @@ class ControlledFake:
 
     def __init__(self, ask: Callable[[str, str, bytes | None], httpx.Response]) -> None:
         self._ask = ask
-        self._scenario: Any = None
+        self._scenario: Mapping[str, Any] = self._told("GET", "scenario")
+        self._delays = _delays(self._scenario)
         self._stands_at: float | None = None
 
     @classmethod
@@ -31,8 +32,8 @@ class ControlledFake:
             headers = {"content-type": "application/json"} if body else {}
             return http.request(method, f"{base_url}{_PREFIX}/{path}", headers=headers, content=body)
 
-        fake = cls(ask)
         try:
+            fake = cls(ask)
             fake.now()
             fake.sleep(0)
         except (KlingError, httpx.HTTPError, KeyError, TypeError, ValueError):
@@ -40,7 +41,10 @@ class ControlledFake:
         return fake
 
     def now(self) -> float:
-        """Return the fake's time. A clock that stands still is asked once, and then after each move."""
+        """Return the fake's time. A clock that stands still is asked once, and then after each move.
+
+        Where calls meet delays, each of them moves it.
+        """
         return self._read(self._told("GET", "clock")) if self._stands_at is None else self._stands_at
 
     def sleep(self, seconds: float) -> None:
@@ -57,13 +61,13 @@ class ControlledFake:
 
     def play(self, scenario: Mapping[str, Any]) -> None:
         """Let the fake go on with another scenario; `{}` is the one that it had at first."""
-        if self._scenario is None:
-            self._scenario = self._told("GET", "scenario")
-        self._told("POST", "scenario", scenario or self._scenario)
+        played = scenario or self._scenario
+        self._told("POST", "scenario", played)
+        self._stands_at, self._delays = None, _delays(played)
 
     def _read(self, clock: Mapping[str, Any]) -> float:
         now = float(clock["now"])
-        self._stands_at = None if clock["rate"] else now
+        self._stands_at = None if clock["rate"] or self._delays else now
         return now
 
     def _told(self, method: str, path: str, body: Any = None) -> Any:
@@ -79,3 +83,7 @@ class ControlledFake:
                 came=f"{response.status_code} {response.text[:200]}",
                 wrong="the fake's control path must answer",
             ) from refused
+
+
+def _delays(scenario: Mapping[str, Any]) -> bool:
+    return any("latency" in fault for fault in scenario.get("faults", ()))

@@ -18,14 +18,15 @@ from urllib.parse import quote
 from kling_contract import __version__
 from kling_contract.validation import Severity, Violation, refuses
 
-__all__ = ["FORMATS", "Format", "Judged", "lines", "render"]
+__all__ = ["FORMATS", "SEVERITIES", "Format", "Judged", "failing", "lines", "render"]
 
 Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
+"""The worst first."""
 
 _TOOL = "kling-contract"
 _UNREADABLE = "unreadable"
-_WORST_FIRST: tuple[Severity, ...] = ("error", "warning", "notice")
 _COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
@@ -52,7 +53,7 @@ class Judged:
         """Return the violations, the worst first; an unreadable payload has one that says why."""
         if self.unreadable is not None:
             return [Violation("", _UNREADABLE, self.unreadable, part="file")]
-        return sorted(self.violations, key=lambda violation: _WORST_FIRST.index(violation.severity))
+        return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
 
 
 def render(results: Iterable[Judged], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
@@ -83,7 +84,12 @@ def lines(
         return _github(results)
     if format == "sarif":
         return _sarif(results)
-    return _junit(results, _WORST_FIRST[: _WORST_FIRST.index(fail_on) + 1])
+    return _junit(results, failing(fail_on))
+
+
+def failing(fail_on: Severity) -> Sequence[Severity]:
+    """Return the severities that are as bad as `fail_on`, or worse."""
+    return SEVERITIES[: SEVERITIES.index(fail_on) + 1]
 
 
 def _text(results: Iterable[Judged], color: bool) -> Iterator[str]:
@@ -120,7 +126,7 @@ def _json(results: Iterable[Judged]) -> Iterator[str]:
     )
     yield '{"version": 1, "results": ['
     yield from _listed(written)
-    counted = ("accepted", "refused", _UNREADABLE, *_WORST_FIRST)
+    counted = ("accepted", "refused", _UNREADABLE, *SEVERITIES)
     yield f'], "summary": {json.dumps({each: totals[each] for each in counted})}}}'
 
 
@@ -171,14 +177,14 @@ def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[
     }
 
 
-def _junit(results: Iterable[Judged], failing: Sequence[Severity]) -> Iterator[str]:
+def _junit(results: Iterable[Judged], severities: Sequence[Severity]) -> Iterator[str]:
     from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
 
     cases = []
     totals: Counter[str] = Counter()
     for judged in results:
         findings = judged.findings
-        failures = [each for each in findings if each.severity in failing]
+        failures = [each for each in findings if each.severity in severities]
         outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
         totals[outcome] += 1
         report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
@@ -218,7 +224,7 @@ def _listed(items: Iterable[Any]) -> Iterator[str]:
 
 def _summary(totals: Counter[str]) -> str:
     verdicts = [f"{totals[each]} {each}" for each in (_UNREADABLE, "refused", "accepted") if totals[each]]
-    findings = [f"{totals[each]} {each}{'s' * (totals[each] > 1)}" for each in _WORST_FIRST if totals[each]]
+    findings = [f"{totals[each]} {each}{'s' * (totals[each] > 1)}" for each in SEVERITIES if totals[each]]
     return "; ".join(filter(None, [", ".join(verdicts) or "nothing was judged", ", ".join(findings)]))
 
 

@@ -41,6 +41,9 @@ class Target:
 
     `spent` tells what has been booked so far, in the contract's unit; `play` lets the server behave as a scenario has it,
     which is given as data. Where a server has no such thing they are None, and what needs them is not looked at.
+
+    `assumptions` is where an answer is put that breaks no more than an assumption of the documents (None: it is raised as any
+    other that breaks the contract).
     """
 
     http: Requests
@@ -50,6 +53,7 @@ class Target:
     contract: Contract = field(default_factory=Contract.load)
     spent: Callable[[], float] | None = None
     play: Callable[[Mapping[str, Any]], object] | None = None
+    assumptions: list[ContractBroken] | None = field(default=None, repr=False)
 
     @property
     def creation(self) -> Operation:
@@ -114,10 +118,19 @@ class Target:
             raise self.broken(response, f"that is no generation: {unreadable}") from None
 
     def must_refuse(self, response: Any, reason: str, why: str = "") -> None:
-        """Raise ContractBroken unless a response refuses for a reason of `observed.json`, or at least with its status."""
-        wanted = self.contract.observed["refusals"]["reasons"][reason]["status_code"]
-        if response.status_code != wanted:
-            raise self.broken(response, f"{why or reason.replace('_', ' ')}: it must be refused with {wanted}")
+        """Raise ContractBroken unless a response refuses for a reason of `observed.json`, or at least with its status.
+
+        Where that status is an assumption, and another of the 4xx came, only the assumption is broken.
+        """
+        known = self.contract.observed["refusals"]["reasons"][reason]
+        wanted, came = known["status_code"], response.status_code
+        if came != wanted:
+            assumed = known.get("assumed", False) and 400 <= came < 500
+            rule = f"is assumed to be refused with {wanted}" if assumed else f"must be refused with {wanted}"
+            broken = self.broken(response, f"{why or reason.replace('_', ' ')}: it {rule}", assumed=assumed)
+            if not assumed or self.assumptions is None:
+                raise broken
+            self.assumptions.append(broken)
 
     def must_be_sound(self, response: Any) -> None:
         """Raise ContractBroken when a response has `flaws`."""
@@ -125,16 +138,21 @@ class Target:
             raise self.broken(response, "; ".join(flaws))
 
     def flaws(self, response: Any) -> list[str]:
-        """Return what is wrong with any answer of the API's, whatever it answers: empty when nothing is."""
+        """Return what is wrong with any answer of the API's, whatever it answers: empty when nothing is.
+
+        With which of the 4xx a refusal must come, `must_refuse` says.
+        """
         contract, status = self.contract, response.status_code
-        found = [str(each) for each in check_response(response, contract=contract) if each.severity == "error"]
+        operation = operation_of(contract, response.request.method, str(response.request.url))[1]
+        errors = [each for each in check_response(response, contract=contract) if each.severity == "error"]
+        found = [str(each) for each in errors if each.part == "response" or not 400 <= status < 500]
         refusals = contract.observed["refusals"]
         wanted = (refusals if status >= 400 else contract.observed["answers"])["content_type"]
         kind = response.headers.get("content-type", "")
         if not same_media_type(kind, wanted.partition(";")[0]):
             found.append(f"it is sent as {kind or 'nothing in particular'}, not as {wanted}")
         if status >= 400:
-            if operation_of(contract, response.request.method, str(response.request.url))[1] is None:
+            if operation is None or status not in operation.responses:
                 envelope = Judge(contract.error_schema, contract=contract, undeclared="notice", part="response")
                 found += [str(each) for each in envelope.text(response.content) if each.severity == "error"]
             for name, template in refusals["body"].items():
@@ -152,7 +170,7 @@ class Target:
             found.append("it repeats the key")
         return found
 
-    def broken(self, response: Any, wrong: str) -> ContractBroken:
+    def broken(self, response: Any, wrong: str, *, assumed: bool = False) -> ContractBroken:
         """Return, not raise, the exception for an answer that breaks the contract."""
         url = urlsplit(str(response.request.url))
         asked = f"{response.request.method} {url.path}{f'?{url.query}' if url.query else ''}"
@@ -161,4 +179,4 @@ class Target:
         came = Key(self.key).hidden_in(f"{response.status_code} {told}".rstrip())
         wrong = Key(self.key).hidden_in(wrong)
         message = f"{Key(self.key).hidden_in(asked)} was answered {came}\n{wrong}"
-        return ContractBroken(message, request=response.request, came=came, wrong=wrong)
+        return ContractBroken(message, request=response.request, came=came, wrong=wrong, assumed=assumed)

@@ -19,7 +19,19 @@ from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ContractBroken, Unreachable
 from kling_contract.validation import refuses, validate
 
-__all__ = ["Accepted", "Deadline", "Guard", "OutOfTime", "RealTime", "Through", "curl", "redacted", "root_of"]
+__all__ = [
+    "Accepted",
+    "Deadline",
+    "Guard",
+    "OutOfTime",
+    "RealTime",
+    "Through",
+    "curl",
+    "redacted",
+    "root_of",
+    "unanswered",
+    "why_silent",
+]
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _ANSWER_LIMIT = 10_000_000  # bytes of an answer of the API's
@@ -62,6 +74,10 @@ class RealTime(SystemClock):
         super().__init__()
         self._deadline = deadline
         self._longest = longest
+
+    def hurried(self) -> RealTime:
+        """Return one that never waits, for whoever does not need to: the time passes by itself."""
+        return RealTime(self._deadline, longest=0.0)
 
     def sleep(self, seconds: float) -> None:
         pause = min(seconds, self._longest)
@@ -214,6 +230,17 @@ def redacted(text: str, key: str) -> str:
         if len(spelt) >= _LEAST_TOLD:
             text = Key(spelt).hidden_in(text)
     return text
+
+
+def unanswered(silent: httpx.RequestError) -> ContractBroken:
+    """Return what it means that no answer came."""
+    why = why_silent(silent)
+    return ContractBroken(why, request=silent.request, came=f"no answer: {why}", wrong="an answer")
+
+
+def why_silent(silent: httpx.RequestError) -> str:
+    """Say in words why no answer came."""
+    return str(silent) or {"ReadTimeout": "it took too long"}.get(type(silent).__name__, type(silent).__name__)
 
 
 def _accepted(request: httpx.Request, response: httpx.Response) -> Accepted:

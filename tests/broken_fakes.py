@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from targets import KEY, in_process
+from targets import KEY, in_process, over_a_port
 
 from fake_server import FakeServer, Reply, Request
 from fake_server.messages import Headers
@@ -43,6 +44,15 @@ class Broken:
 
 
 BROKEN: list[Broken] = []
+
+
+@contextmanager
+def over_the_wire(broken: Broken) -> Iterator[Target]:
+    """Give a broken fake behind a real port, with the books and the time that its list has for it."""
+    target = broken.make()
+    fake: Any = getattr(target.play, "__self__", None)
+    with over_a_port(fake) as wired:
+        yield replace(target, http=wired.http, base_url=wired.base_url)
 
 
 class Twisted(FakeServer):
@@ -299,7 +309,8 @@ def any_media_type(fake: Twisted, request: Request, served: Serve) -> Reply:
 @broken("a path that begins like a documented one leads there too", refused.claim_other_paths_are_unknown)
 def path_by_prefix(fake: Twisted, request: Request, served: Serve) -> Reply:
     path = CONTRACT.operations["getGeneration"].path
-    return served(replace(request, url=request.url.replace(f"{path}/", path)))
+    before, found, _ = request.url.partition(f"{path}/")
+    return served(replace(request, url=before + path) if found else request)
 
 
 @broken("a method that is not allowed is told nothing about those that are", refused.claim_other_methods_are_refused)

@@ -51,5 +51,6 @@ def over_asgi(fake: FakeServer) -> Target:
 @contextmanager
 def over_a_port(fake: FakeServer) -> Iterator[Target]:
     """Give a fake on a real port."""
-    with live(fake) as url, httpx.Client(verify=False) as client:
+    limits = httpx.Limits(keepalive_expiry=1.0)  # on a busy machine the server could close one that is about to be used
+    with live(fake) as url, httpx.Client(verify=False, limits=limits) as client:
         yield replace(in_process(fake), http=client, base_url=url)

@@ -4,103 +4,56 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
-from broken_fakes import Twisted, other_success
+from broken_fakes import Twisted, other_refusal, other_success
 from hypothesis import given, settings
 from referee import referee
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
-from schemathesis.config import SchemathesisConfig
-from schemathesis.engine import events, from_schema
-from targets import KEY
+from targets import KEY, in_process, over_a_port
 
 from fake_server import FakeServer
-from fake_server.asgi import app
-from fake_server.live import live
+from kling_contract.attack import PHASES, Attack, attack
 from kling_contract.contract import Contract, revisions
 from kling_contract.jsontext import BadJson, parse
 
-PHASES = ("examples", "coverage", "fuzzing", "stateful")
-
-
-@dataclass
-class Attack:
-    """What became of an attack: how often each check was made, how each phase ended, and everything that went wrong."""
-
-    fake: FakeServer
-    checks: Counter[str] = field(default_factory=Counter)
-    phases: dict[str, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-
-
-def attack(fake: FakeServer, *, url: str | None = None, phases: tuple[str, ...] = PHASES) -> Attack:
-    """Let schemathesis attack a fake in process, or at a URL."""
-    config = SchemathesisConfig.from_dict(
-        {
-            "seed": 1,
-            "base-url": url or fake.contract.base_url,
-            "headers": {"Authorization": f"Bearer {KEY}"},
-            "generation": {"mode": "all", "max-examples": 15, "deterministic": True, "database": "none"},
-            "phases": {
-                **{phase: {"enabled": phase in phases} for phase in PHASES},
-                "examples": {"enabled": "examples" in phases, "fill-missing": True},
-                "stateful": {"enabled": "stateful" in phases, "max-steps": 3, "generation": {"max-examples": 5}},
-            },
-            "cache": {"enabled": False},
-            "continue-on-failure": True,
-            "warnings": False,
-        }
-    )
-    schema = schemathesis.openapi.from_dict(fake.contract.bundled(), config=config)
-    if url is None:
-        schema.app = app(fake)
-    found = Attack(fake)
-    for event in from_schema(schema).execute():
-        match event:
-            case events.PhaseFinished():
-                found.phases[event.phase.name.value] = event.status.value
-            case events.NonFatalError() | events.FatalError():
-                found.failures.append(str(event))
-            case events.ScenarioFinished():
-                for check in (each for checks in event.recorder.checks.values() for each in checks):
-                    found.checks[check.name] += 1
-                    if check.failure_info is not None:
-                        found.failures.append(str(check.failure_info.failure))
-    return found
-
 
 @pytest.fixture(scope="module", params=["in process", "over the wire"])
-def attacked(request: pytest.FixtureRequest) -> Attack:
+def attacked(request: pytest.FixtureRequest) -> tuple[FakeServer, Attack]:
     fake = FakeServer(api_key=KEY, strictness="strict")
-    with live(fake) if request.param == "over the wire" else nullcontext() as url:
-        return attack(fake, url=None if url is None else "".join(url))
+    with over_a_port(fake) if request.param == "over the wire" else nullcontext(in_process(fake)) as target:
+        return fake, attack(target, seed=1)
 
 
-def test_nothing_is_found(attacked: Attack) -> None:
+def test_nothing_is_found(attacked: tuple[FakeServer, Attack]) -> None:
     """No check of any phase fails, and none is left out."""
-    assert attacked.failures == []
-    assert {phase: attacked.phases[phase] for phase in PHASES} == dict.fromkeys(PHASES, "success")
+    _, found = attacked
+    assert (found.broken, found.errors) == ([], [])
+    assert {phase: found.phases[phase] for phase in PHASES} == dict.fromkeys(PHASES, "success")
     load_all_checks()
-    assert set(attacked.checks) >= {check.__name__ for check in CHECKS.get_all()}
+    assert set(found.checks) >= {check.__name__ for check in CHECKS.get_all()}
 
 
-def test_links_are_followed(attacked: Attack) -> None:
+def test_links_are_followed(attacked: tuple[FakeServer, Attack]) -> None:
     """Generations that the attack created are polled by it, by the link in the document."""
-    polled = [each.generation_id for each in attacked.fake.journal if each.operation == "getGeneration"]
+    fake, _ = attacked
+    polled = [each.generation_id for each in fake.journal if each.operation == "getGeneration"]
     assert len({each for each in polled if each is not None}) > 1
 
 
-def test_verdicts_agree_with_another_validator(attacked: Attack) -> None:
+def test_verdicts_agree_with_another_validator(attacked: tuple[FakeServer, Attack]) -> None:
     """Of the bodies that were sent as they must be, valid and invalid, those are accepted that another validator accepts."""
-    contract = attacked.fake.contract
+    fake, _ = attacked
+    contract = fake.contract
     operation = contract.operations["createGeneration"]
     faults = referee(contract.request_schema)
     verdicts: Counter[bool] = Counter()
-    for exchange in attacked.fake.journal:
+    for exchange in fake.journal:
         if exchange.operation != operation.id or exchange.reply.status not in (operation.success, 400):
             continue
         try:
@@ -131,8 +84,58 @@ def test_positive_cases_have_whole_bodies(revision: str) -> None:
     assert seen >= set(contract.request_schema["properties"])
 
 
+def test_what_the_service_takes_counts_for_nothing() -> None:
+    """A server that takes what the service is known to take, although the documents forbid it, is not held to be broken."""
+    whole = Contract.load()
+    documents = {name: whole.document(name) for name in ("openapi.json", "observed.json", *whole.schemas)}
+    documents["observed.json"]["tolerated"] = [
+        {"pointer": f"/{name}", "schema": {}} for name in whole.request_schema["properties"]
+    ]
+    fake = FakeServer(api_key=KEY, contract=Contract(documents))
+    assert attack(in_process(fake), seed=2, phases=["coverage"]).broken == []
+    taken = [violation.rule for exchange in fake.journal if exchange.generation_id for violation in exchange.violations]
+    assert {"type", "enum", "maximum"} <= set(taken)
+
+
 def test_the_attack_finds_what_there_is() -> None:
-    """A fake that answers with a status that is not documented is found out: the attack is not blind."""
-    found = attack(Twisted(other_success), phases=("coverage",))
+    """A success that is not documented is found, once, with the request that shows it: the attack is not blind."""
+    found = attack(in_process(Twisted(other_success)), seed=1, phases=["coverage"])
     assert found.checks["status_code_conformance"]
-    assert any("ndocumented" in failure for failure in found.failures), found
+    (broken,) = [each for each in found.broken if "ndocumented" in each.wrong]
+    assert not broken.assumed
+    assert broken.request.method == "POST"
+    assert broken.came.startswith("202 ")
+
+
+def test_an_undocumented_refusal_breaks_an_assumption() -> None:
+    """Another status of the 4xx than the documented ones is told as what it is: otherwise than assumed."""
+    found = attack(in_process(Twisted(other_refusal)), seed=1, phases=["coverage"])
+    assert found.broken
+    assert all(each.assumed and each.came.startswith("422 ") for each in found.broken)
+
+
+def test_a_server_that_hangs_up_is_found() -> None:
+    """Where no answer comes, that is found, once, and nothing of it is said of schemathesis."""
+    dropping = {"faults": [{"operation": "createGeneration", "drop": "before"}]}
+    found = attack(in_process(FakeServer(api_key=KEY, scenario=dropping)), seed=1, phases=["examples"])
+    (broken,) = found.broken
+    assert broken.wrong == "an answer"
+    assert found.errors == []
+
+
+def test_the_attack_ends_with_its_client() -> None:
+    """What the client raises, such as that time is up, ends the attack at once."""
+
+    class Over(Exception):
+        pass
+
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        raise Over
+
+    target = replace(in_process(FakeServer()), http=httpx.Client(transport=httpx.MockTransport(answer)))
+    with pytest.raises(Over):
+        attack(target, seed=1)
+    assert len(asked) < 5

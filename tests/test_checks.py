@@ -17,21 +17,23 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from broken_fakes import BROKEN, Broken
+from broken_fakes import BROKEN, Broken, Twist, Twisted, knows_everybody, over_the_wire
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from targets import KEY, in_process, over_a_port
+from targets import KEY, in_process
 
-from fake_server import FakeServer
+from fake_server import FakeServer, Reply, Request
 from fake_server.control import Controlled
 from fake_server.live import live
+from fake_server.messages import Headers
 from kling_contract import inspection, questions
 from kling_contract.checks import check
 from kling_contract.claims import CLAIMS, FREE, Claim
 from kling_contract.cli import cli
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import Unreachable
+from kling_contract.exchanges import operation_of
 from kling_contract.findings import Finding
 from kling_contract.inspection import Inspection
 from kling_contract.mutations import mutations
@@ -45,6 +47,7 @@ pytest_plugins = ["pytester"]
 
 CONTRACT = Contract.load()
 CONTRACTS = [Contract.load(each) for each in revisions()]
+REASONS = CONTRACT.observed["refusals"]["reasons"]
 CREATION, POLLING = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
 
 
@@ -99,7 +102,7 @@ def test_the_fake_is_clean(revision: str, monkeypatch: pytest.MonkeyPatch) -> No
         Inspection(url, contract=Contract.load(revision), creations=None, key=KEY, seed=0) as asked,
     ):
         verdicts = list(asked.verdicts())
-    assert [(each.findings, each.left_out) for each in verdicts] == [((), None)] * (len(CLAIMS) + 2)
+    assert [(each.findings, each.left_out) for each in verdicts] == [((), None)] * (len(CLAIMS) + 3)
 
 
 def test_a_fake_that_refuses_nothing_ends_the_free_run() -> None:
@@ -114,9 +117,12 @@ def test_a_fake_that_refuses_nothing_ends_the_free_run() -> None:
     assert verdicts[-1].incomplete
 
 
-@pytest.mark.parametrize("broken", [each for each in BROKEN if each.noticed_by], ids=lambda each: each.name)
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda each: each.name)
 def test_each_broken_fake_is_found(broken: Broken) -> None:
-    """Where creating is allowed, the question about what is wrong with a broken fake finds it, over the wire."""
+    """Where creating is allowed, the question about what is wrong with a broken fake finds it, over the wire.
+
+    For what no claim thought of that is the state machine.
+    """
     with over_the_wire(broken) as target:
         findings = asked_about(broken, target)
     assert findings
@@ -124,31 +130,15 @@ def test_each_broken_fake_is_found(broken: Broken) -> None:
         assert finding.expected
         assert finding.came
         assert KEY not in str(finding)
-
-
-def test_the_state_machine_finds_what_no_claim_thought_of() -> None:
-    """What only the state machine notices is a finding too, with the steps that lead there."""
-    broken = next(each for each in BROKEN if each.name == "crashes_on_emoji")
-    with Inspection(broken.make(), creations=None, seed=0) as asked:
-        (finding,) = asked.judge(asked.questions[-1]).findings
-    assert finding.curl
-    assert any(".create(" in step for step in finding.steps)
+        assert broken.noticed_by or any(".create(" in step for step in finding.steps)
 
 
 def asked_about(broken: Broken, target: Target) -> tuple[Finding, ...]:
     """Return what the question finds that is about what is wrong with a broken fake, where creating is allowed."""
     with Inspection(target, creations=None, seed=0) as asked:
-        (question,) = [each for each in asked.questions if each.name == name_of(cast("Claim", broken.noticed_by))]
+        name = name_of(broken.noticed_by) if broken.noticed_by else "any-order"
+        (question,) = [each for each in asked.questions if each.name == name]
         return asked.judge(question).findings
-
-
-@contextmanager
-def over_the_wire(broken: Broken) -> Iterator[Target]:
-    """Give a broken fake behind a real port, with the books and the time that its list has for it."""
-    target = broken.make()
-    fake: Any = getattr(target.play, "__self__", None)
-    with over_a_port(fake) as wired:
-        yield replace(target, http=wired.http, base_url=wired.base_url)
 
 
 @pytest.mark.parametrize("broken", [each for each in BROKEN if each.noticed_by in FREE], ids=lambda each: each.name)
@@ -162,6 +152,92 @@ def test_what_is_found_for_free(broken: Broken) -> None:
         findings = asked_about(broken, broken.make())
         assert findings
         assert all(each.came.startswith(str(CREATION.success)) for each in findings)
+
+
+class Otherwise(FakeServer):
+    """A fake that refuses where it must, but with other statuses than those that the documents only assume."""
+
+    def handle(self, request: Request) -> Reply:
+        reply = super().handle(request)
+        assumed = {each["status_code"] for each in REASONS.values() if each.get("assumed")}
+        plain = {"unknown_path", "unauthorized", "invalid_body"}
+        certain = {each["status_code"] for name, each in REASONS.items() if name in plain}
+        other = {404: 400, 400: 404}.get(reply.status, 422)
+        polled = operation_of(CONTRACT, request.method, request.url)[1] == POLLING
+        if reply.status in assumed and (polled or reply.status not in certain):
+            body = json.dumps({**reply.json(), "statusCode": other}).encode()
+            return Reply(other, Headers({**reply.headers, "content-length": str(len(body))}), body)
+        return reply
+
+
+ASSUMED = {
+    "media-type-is-needed",
+    "unknown-ids-are-refused",
+    "polls-need-an-id",
+    "other-methods-are-refused",
+}
+
+
+def test_assumptions_are_told_apart() -> None:
+    """A server that refuses where it must, but with another status than assumed, gets warnings, and is not called broken."""
+    with live(Otherwise(api_key=KEY)) as url:
+        findings = check(str(url), key=KEY, seed=0)
+        lenient, strict = run(str(url)), run(str(url), "--fail-on", "warning")
+        report = json.loads(run(str(url), "--format", "json").output)
+    assert names(findings) == ASSUMED
+    assert {finding.severity for finding in findings} == {"warning"}
+    assert len({(finding.claim, finding.expected) for finding in findings}) == len(findings)
+    assert (lenient.exit_code, strict.exit_code) == (0, 1)
+    assert lenient.output.count("\nassumed   ") + lenient.output.startswith("assumed   ") == len(findings)
+    assert f"{len(ASSUMED)} not as assumed" in lenient.output
+    assert f"{len(ASSUMED)} broken" in strict.output
+    assert report["summary"]["not_as_assumed"] == len(ASSUMED)
+
+
+def test_behind_an_assumption_everything_is_still_asked() -> None:
+    """What is not as assumed keeps nothing else from being found: here, an id that crashes the server."""
+
+    class Crashing(Otherwise):
+        def handle(self, request: Request) -> Reply:
+            reply = super().handle(request)
+            return replace(reply, status=500) if request.url.endswith("=%25") else reply
+
+    findings = [each for each in check(in_process(Crashing(api_key=KEY)), seed=0) if each.severity == "error"]
+    assert names(findings) == {"unknown-ids-are-refused"}
+
+
+@pytest.mark.parametrize("status", [200, 302, 500])
+def test_no_refusal_at_all_is_no_assumption(status: int) -> None:
+    """An unknown id that is not refused with any 4xx breaks the contract, whatever is assumed."""
+    fake = FakeServer(api_key=KEY)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        response = httpx.Client(transport=fake.transport()).send(request)
+        unknown = response.status_code == REASONS["unknown_generation"]["status_code"]
+        return httpx.Response(status, headers=response.headers, content=response.content) if unknown else response
+
+    findings = check(answering(answer), seed=0)
+    assert "error" in {each.severity for each in findings if each.claim == "unknown-ids-are-refused"}
+
+
+def test_a_server_of_usual_habits_is_not_blamed() -> None:
+    """That a server answers OPTIONS, and takes a path with a slash at its end or in capitals, is no finding."""
+    fake = FakeServer(api_key=KEY)
+
+    def habitual(request: httpx.Request) -> httpx.Response:
+        if request.method == "OPTIONS":
+            return httpx.Response(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+        path = request.url.path.lower().removesuffix("/")
+        response = httpx.Client(transport=fake.transport()).send(
+            httpx.Request(
+                request.method, request.url.copy_with(path=path), headers=request.headers, content=request.content
+            )
+        )
+        if "allow" in response.headers:
+            response.headers["allow"] += ", HEAD, OPTIONS"
+        return response
+
+    assert check(answering(habitual), seed=0) == []
 
 
 def test_each_accepted_fault_is_told_apart() -> None:
@@ -193,6 +269,32 @@ def at(node: Any, pointer: str) -> Any:
     for part in pointer.split("/")[1:]:
         node = node[int(part) if isinstance(node, list) else part.replace("~1", "/").replace("~0", "~")]
     return node
+
+
+@pytest.mark.parametrize("twist", [None, knows_everybody], ids=["right", "wrong"])
+def test_what_only_the_real_time_moves(twist: Twist | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a server without a clock to move, the state machine waits for nothing, and finds what is answered wrong."""
+    monkeypatch.setattr(questions, "EXAMPLES", 30)
+    fake = FakeServer(api_key=KEY) if twist is None else Twisted(twist)
+    with live(fake) as url, Inspection(str(url), creations=None, key=KEY, seed=0) as asked:
+        (question,) = [each for each in asked.questions if each.name == "any-order"]
+        verdict = asked.judge(question)
+    assert verdict.left_out is None
+    assert bool(verdict.findings) == (twist is not None)
+
+
+def test_a_fake_of_ours_is_steered_into_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a port with a control path, calls fail and generations go other ways, as the state machine has it."""
+    monkeypatch.setattr(questions, "EXAMPLES", 20)
+    with served() as (url, fake), Inspection(url, creations=None, key=KEY, seed=3) as asked:
+        (question,) = [each for each in asked.questions if each.name == "any-order"]
+        assert asked.judge(question).findings == ()
+        assert fake.scenario.name == "happy"
+        replies = [exchange.reply for exchange in fake.journal]
+    assert any(reply.cut is not None for reply in replies)
+    assert any(reply.delay for reply in replies)
+    ended = {fake.contract.lifecycle.failed(each.status(fake.now())) for each in fake.generations.values()}
+    assert ended == {True, False}
 
 
 def test_callers_at_the_same_time() -> None:
@@ -549,6 +651,17 @@ def test_a_server_that_dies_on_the_way() -> None:
     assert "curl" in verdicts[0].findings[0].curl
 
 
+@pytest.mark.parametrize("name", ["any-order", "schemathesis"])
+def test_time_that_runs_out_on_the_way_is_said(name: str) -> None:
+    """When the time is over in the middle of a question that tries again what fails, it is left out, and not taken for kept."""
+    with served() as (url, _), Inspection(url, creations=None, key=KEY, seed=0, time_limit=60) as asked:
+        (question,) = [each for each in asked.questions if each.name == name]
+        asked.meet()
+        asked._deadline = asked._guard._deadline = Deadline(0.3)
+        with pytest.raises(OutOfTime):
+            asked.judge(question)
+
+
 def test_the_time_limit_ends_a_run() -> None:
     """What there was no time for is left out, and says so."""
     fake = FakeServer(api_key=KEY)
@@ -631,7 +744,7 @@ def test_reports_of_what_is_kept(tmp_path: Any) -> None:
     suites = JUnitXml.fromfile(str(tmp_path / "a.xml"))
     assert (suites.tests, suites.failures, suites.errors) == (len(FREE), 0, 0)
     told = json.loads((tmp_path / "a.json").read_text())
-    assert told["summary"] == {"kept": len(FREE) - 1, "broken": 0, "left_out": 1}
+    assert told["summary"] == {"kept": len(FREE) - 1, "broken": 0, "not_as_assumed": 0, "left_out": 1}
 
 
 def test_everything_is_asked_and_nothing_is_left_behind(tmp_path: Any) -> None:
@@ -642,7 +755,7 @@ def test_everything_is_asked_and_nothing_is_left_behind(tmp_path: Any) -> None:
         environment = {**os.environ, "AIMLAPI_KEY": KEY, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{len(CLAIMS) + 2} kept" in done.stdout
+    assert f"{len(CLAIMS) + 3} kept" in done.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -705,7 +818,7 @@ def test_curl_lines_send_the_same_again() -> None:
 
 PROGRAM = """
 import pytest
-from fake_server import FakeServer
+from fake_server import FakeServer, Reply, Request
 from kling_contract.checks import contract_tests
 
 KEY = "a-key-of-the-tests"

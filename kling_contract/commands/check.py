@@ -17,8 +17,10 @@ import click
 from kling_contract import check_report, reports
 from kling_contract.check_report import Report, best
 from kling_contract.clock import SystemClock
+from kling_contract.commands import options
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import Unreachable
+from kling_contract.validation import Severity
 
 if TYPE_CHECKING:
     from kling_contract.questions import Question
@@ -73,9 +75,8 @@ def _split(
     metavar="ID",
     help="Revision of the contract, 'latest', or 'all' to learn which one the server speaks.",
 )
-@click.option(
-    "--format", "format_", type=click.Choice(reports.FORMATS), default="text", show_default=True, help="How to report."
-)
+@options.format_
+@options.fail_on
 @click.option(
     "--report",
     "files",
@@ -97,14 +98,18 @@ def command(
     yes: bool,
     revision: str | None,
     format_: reports.Format,
+    fail_on: Severity,
     files: list[tuple[reports.Format, Path]],
     time_limit: float | None,
     seed: int | None,
 ) -> None:
     """Hold the server at URL, or a recording, against the contract.
 
-    By default only requests are sent that cannot create a generation. Exit code 0: the contract is kept; 1: it is broken, or not
-    everything could be asked; 2: wrong usage; 3: the server cannot be reached.
+    By default only requests are sent that cannot create a generation. A finding is a warning where a server refuses as it
+    must, but with another status than the documents, which nobody has seen there, assume.
+
+    Exit code 0: the contract is kept; 1: it is broken, or not everything could be asked; 2: wrong usage; 3: the server cannot
+    be reached.
     """
     if (url is None) == (har is None):
         raise click.UsageError("give the URL of a server, or --har and a recording")
@@ -115,7 +120,7 @@ def command(
     contracts = [Contract.load(each) for each in (revisions() if revision == _ALL else [revision])]
     if url is None:
         assert har is not None
-        lines, kept = _recorded(har, contracts)
+        lines, kept = _recorded(har, contracts, fail_on)
     else:
         key = _key(needed=live)
         if spend and not yes:
@@ -124,6 +129,7 @@ def command(
         try:
             with _hypothesis_elsewhere():
                 report = _checked(url, contracts, time_limit, creations=creations, key=key, live=live, seed=seed)
+                report = replace(report, fail_on=fail_on)
         except Unreachable as unreachable:
             click.echo(f"kling-contract: {unreachable}", err=True)
             ctx.exit(_UNREACHABLE)
@@ -134,7 +140,7 @@ def command(
     ctx.exit(0 if kept else 1)
 
 
-def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, **options: Any) -> Report:
+def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, **asking: Any) -> Report:
     from kling_contract.inspection import Inspection
 
     tried: dict[str, Report] = {}
@@ -143,7 +149,7 @@ def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, 
     for contract in contracts:
         left = None if time_limit is None else max(0.001, time_limit - (clock.now() - began))
         with (
-            Inspection(url, contract=contract, time_limit=left, **options) as asked,
+            Inspection(url, contract=contract, time_limit=left, **asking) as asked,
             _progress(str(contract.revision), len(asked.questions)) as show,
         ):
             verdicts = tuple(asked.verdicts(show))
@@ -152,17 +158,23 @@ def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, 
     return replace(tried[best(counts)], revisions=counts if len(counts) > 1 else {})
 
 
-def _recorded(har: Path, contracts: Sequence[Contract]) -> tuple[Callable[[reports.Format], Iterator[str]], bool]:
+def _recorded(
+    har: Path, contracts: Sequence[Contract], fail_on: Severity
+) -> tuple[Callable[[reports.Format], Iterator[str]], bool]:
     from fake_server.traffic import judge_recording
 
     tried = {contract.revision.id: judge_recording(har, contract=contract) for contract in contracts}
-    counts = {name: sum(each.verdict != "accepted" for each in judged) for name, judged in tried.items()}
+    failing = reports.failing(fail_on)
+    counts = {
+        name: sum(any(found.severity in failing for found in each.findings) for each in judged)
+        for name, judged in tried.items()
+    }
     chosen = best(counts)
 
     def lines(format_: reports.Format) -> Iterator[str]:
         if format_ == "text" and len(counts) > 1:
             yield from check_report.compared(counts)
-        yield from reports.lines(tried[chosen], format_)
+        yield from reports.lines(tried[chosen], format_, fail_on=fail_on)
 
     return lines, not counts[chosen]
 

@@ -6,9 +6,33 @@ from typing import Any
 
 import click
 
+from kling_contract import reports
 from kling_contract.contract import REVISION_VARIABLE
 
-__all__ = ["revision", "scenario", "strictness"]
+__all__ = ["fail_on", "format_", "revision", "scenario", "strictness"]
+
+
+def fail_on(command: Any) -> Any:
+    """Add --fail-on."""
+    return click.option(
+        "--fail-on",
+        type=click.Choice(reports.SEVERITIES),
+        default="error",
+        show_default=True,
+        help="The least severity that makes the exit code 1.",
+    )(command)
+
+
+def format_(command: Any) -> Any:
+    """Add --format, as `format_`."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(reports.FORMATS),
+        default="text",
+        show_default=True,
+        help="How to report.",
+    )(command)
 
 
 def revision(command: Any) -> Any:

@@ -21,21 +21,12 @@ __all__ = ["command"]
 
 _LINES = {".jsonl", ".ndjson"}
 _LONG = 16 * 2**20  # bytes from which on a file may take long enough to want a progress bar
-_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "notice": 2}
 
 
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option(
-    "--format", "format_", type=click.Choice(reports.FORMATS), default="text", show_default=True, help="How to report."
-)
-@click.option(
-    "--fail-on",
-    type=click.Choice(list(_RANK)),
-    default="error",
-    show_default=True,
-    help="The least severity that makes the exit code 1.",
-)
+@options.format_
+@options.fail_on
 @click.option("--lines", is_flag=True, help="Each line is a payload of its own, as in files named .jsonl or .ndjson.")
 @options.strictness
 @options.revision
@@ -67,14 +58,14 @@ class _Worst:
     """Watches what passes for the exit code."""
 
     def __init__(self, fail_on: Severity) -> None:
-        self._limit = _RANK[fail_on]
+        self._failing = reports.failing(fail_on)
         self.code = 0
 
     def of(self, results: Iterable[Judged]) -> Iterator[Judged]:
         for each in results:
             if each.unreadable is not None or any(violation.rule == "json" for violation in each.violations):
                 self.code = 2
-            elif self.code == 0 and any(_RANK[violation.severity] <= self._limit for violation in each.violations):
+            elif self.code == 0 and any(violation.severity in self._failing for violation in each.violations):
                 self.code = 1
             yield each
 

@@ -1,0 +1,159 @@
+"""What does schemathesis find in a server, of which it knows the OpenAPI document alone? All its checks, in all its phases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+
+from kling_contract.errors import ContractBroken
+from kling_contract.target import Target
+from kling_contract.validation import refuses, validate
+from kling_contract.wire import unanswered
+
+__all__ = ["PHASES", "Attack", "attack"]
+
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+_EXAMPLES = 15
+_DROPPED = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
+_ACCEPTED_RUBBISH = "negative_data_rejection"
+_OF_A_REFUSAL = frozenset(
+    {"status_code_conformance", "unsupported_method"}
+)  # checks of the status with which one refuses
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What became of an attack: how often each check was made, how each phase ended, and what was broken, each kind once.
+
+    `errors` are those of schemathesis itself.
+    """
+
+    checks: Counter[str] = field(default_factory=Counter)
+    phases: dict[str, str] = field(default_factory=dict)
+    broken: list[ContractBroken] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examples: int = _EXAMPLES) -> Attack:
+    """Let schemathesis attack a server through the target's own client, with so many examples for each operation.
+
+    What the service is known to take although the documents forbid it counts for nothing. Raise whatever that client raises
+    besides httpx.RequestError.
+    """
+    contract = target.contract
+    relay = _Relay(target)
+    schema = schemathesis.openapi.from_dict(contract.bundled(), config=_config(target, seed, phases, examples))
+    schema.app = relay
+    found = Attack()
+    broken: dict[tuple[str, str], ContractBroken] = {}
+    stream = from_schema(schema).execute()
+    for event in stream:
+        match event:
+            case events.PhaseFinished():
+                found.phases[event.phase.name.value] = event.status.value
+            case events.NonFatalError() | events.FatalError() if not relay.failed:
+                found.errors.append(str(event))
+            case events.ScenarioFinished():
+                for case, checks in event.recorder.checks.items():
+                    for check in checks:
+                        found.checks[check.name] += 1
+                        if check.failure_info is not None:
+                            asked = event.recorder.interactions[case]
+                            if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
+                                kind = (asked.request.method, check.failure_info.failure.title)
+                                broken.setdefault(kind, _broken(asked, check))
+        if relay.ended is not None:
+            stream.stop()
+            raise relay.ended
+    found.broken.extend([*broken.values(), *relay.silent[:1]])
+    return found
+
+
+class _Relay:
+    """An ASGI application that passes each request on through the target's client.
+
+    `silent` are the requests that nobody answered, `failed` whether there were any, or some that this client cannot even say;
+    `ended` is what ends the attack: the client raised it.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.silent: list[ContractBroken] = []
+        self.failed = False
+        self.ended: Exception | None = None
+        self._target = target
+        self._origin = target.contract.base_url if target.base_url is None else target.base_url.rstrip("/")
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[dict[str, Any]], Any]
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        url = self._origin + (scope["raw_path"] + query).decode("latin-1")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        sent = {name: value for name, value in headers.items() if name not in _DROPPED}
+        try:
+            response = self._target.http.request(scope["method"], url, headers=sent, content=body or None)
+        except httpx.RequestError as silent:
+            self.failed = True
+            if not isinstance(silent, httpx.LocalProtocolError):
+                self.silent.append(unanswered(silent))
+            raise
+        except Exception as ended:
+            self.ended = ended
+            raise
+        fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": fields})
+        await send({"type": "http.response.body", "body": response.content})
+
+
+def _config(target: Target, seed: int, phases: Collection[str], examples: int) -> SchemathesisConfig:
+    return SchemathesisConfig.from_dict(
+        {
+            "seed": seed,
+            "base-url": target.contract.base_url,
+            # in the schema's own spelling, or schemathesis cannot take it away to see what comes without
+            "headers": {name.title(): value for name, value in target.authorization.items()},
+            "generation": {"mode": "all", "max-examples": examples, "deterministic": True, "database": "none"},
+            "phases": {
+                **{phase: {"enabled": phase in phases} for phase in PHASES},
+                "examples": {"enabled": "examples" in phases, "fill-missing": True},
+                "stateful": {"enabled": "stateful" in phases, "max-steps": 3, "generation": {"max-examples": 5}},
+            },
+            "cache": {"enabled": False},
+            "continue-on-failure": True,
+            "warnings": False,
+        }
+    )
+
+
+def _is_taken(request: Any, target: Target) -> bool:
+    """Is it known that the service takes the body of this request, although its schema does not?"""
+    strict, lax = (
+        validate(request.body or b"", contract=target.contract, strictness=each) for each in ("strict", "lax")
+    )
+    return refuses(strict) and not refuses(lax)
+
+
+def _broken(asked: Any, check: Any) -> ContractBroken:
+    sent, got, failure = asked.request, asked.response, check.failure_info.failure
+    headers = {name: values[0] for name, values in sent.headers.items()}
+    request = httpx.Request(sent.method, sent.uri, headers=headers, content=sent.body or b"")
+    wrong = " ".join(f"{failure.title}: {failure.message}".split())
+    body = bytes(got.content or b"").decode("utf-8", "replace")[:400] if got is not None else ""
+    came = "no answer" if got is None else f"{got.status_code} {body}".rstrip()
+    assumed = check.name in _OF_A_REFUSAL and got is not None and 400 <= got.status_code < 500
+    return ContractBroken(f"{came}\n{wrong}", request=request, came=came, wrong=wrong, assumed=assumed)

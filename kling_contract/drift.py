@@ -151,7 +151,9 @@ def _compare_endpoints(
         yield _change(
             name, "endpoint", "method", old.method, new.method, "breaking", None, f"{old.method} becomes {new.method}"
         )
-    gone = [path for path in old.paths if path not in new.paths]
+    # Aliases are what we know besides: that somebody else's document does not name them says nothing.
+    known = old.paths if after.is_revision or not before.is_revision else old.paths[:1]
+    gone = [path for path in known if path not in new.paths]
     if gone or old.paths[0] != new.paths[0]:
         fate = f"{', '.join(gone)} is gone" if gone else f"{old.paths[0]} is still served"
         sentence = f"the path is {new.paths[0]}; {fate}"

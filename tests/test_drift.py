@@ -12,11 +12,14 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_contract import Contract, revisions, validate
 from kling_contract.api_document import ApiDocument
+from kling_contract.cli import cli
+from kling_contract.document_set import DocumentSet
 from kling_contract.documents import FIXTURES, SCHEMAS, read_json
 from kling_contract.drift import VERDICTS, Change, breaks, diff, load_document
 from kling_contract.drift_report import as_json, as_markdown, as_text
@@ -518,3 +521,61 @@ def test_the_documents_are_left_as_they_are() -> None:
     for old, new in PAIRS:
         _between(old, new)
     assert all(Contract.load(each).request_schema == schema for each, schema in before.items())
+
+
+# ------------------------------------------------------------------ documents in pieces
+
+
+def _pieces(revision: str) -> list[dict[str, Any]]:
+    """Return the document of a revision as providers publish it: one operation a piece, and no word of aliases."""
+    whole = Contract.load(revision).bundled()
+    return [
+        {**whole, "paths": {path: {method: item[method]}}}
+        for path, item in whole["paths"].items()
+        for method in ("post", "get")
+    ]
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_pieces_describe_the_whole(revision: str) -> None:
+    """Operation by operation, in whichever order, documents say together what the revision does; one alone leaves a gap."""
+    known = Contract.load(revision)
+    pieces = [ApiDocument(each, name=f"piece {i}") for i, each in enumerate(_pieces(revision))]
+    assert diff(known, DocumentSet(pieces)) == diff(known, DocumentSet(pieces[::-1])) == []
+    assert [each.kind for each in diff(known, DocumentSet(pieces[:1]))] == ["removed"]
+    assert diff(DocumentSet(pieces), ApiDocument(known.bundled(), name="whole")) == []
+
+
+def test_an_operation_is_in_one_piece_only() -> None:
+    """Two documents that describe the same operation are refused, both by name."""
+    create, poll = (ApiDocument(each, name=name) for each, name in zip(_pieces("latest"), ("one", "two"), strict=True))
+    with pytest.raises(DocumentError, match=r"POST /\S+ is in one and in one"):
+        DocumentSet([create, poll, ApiDocument(_pieces("latest")[0], name="one")])
+
+
+def test_the_command_takes_pieces(tmp_path: Path) -> None:
+    """Several files are compared as one; a revision among them is a mistake."""
+    names = []
+    for i, piece in enumerate(_pieces("latest")):
+        (tmp_path / f"{i}.json").write_text(json.dumps(piece))
+        names.append(str(tmp_path / f"{i}.json"))
+
+    def code(*arguments: str) -> int:
+        return CliRunner().invoke(cli, ["diff", *arguments]).exit_code
+
+    assert code("latest", *names) == 0
+    assert code("latest", names[0]) == 1
+    assert code("latest", names[0], "latest") == 2
+    assert code("latest") == 2
+
+
+def test_aliases_are_no_matter_of_others() -> None:
+    """That a provider's document does not name an alias says nothing; that it has another path does."""
+    known = Contract.load("latest")
+    (path,) = known.openapi["paths"]
+    others = copy.deepcopy(known.bundled())
+    del others["paths"][path]["x-aliases"]
+    assert known.route(path)[0].paths != (path,)
+    assert diff(known, ApiDocument(others, name="theirs")) == []
+    others["paths"] = {f"{path}/new": others["paths"][path]}
+    assert {each.kind for each in diff(known, ApiDocument(others, name="theirs"))} == {"path"}

@@ -77,7 +77,7 @@ class _Create:
     made: _Recorded | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Recordings:
     """What an HTTP Archive tells: creates in their order, generations by id, and videos by path."""
 

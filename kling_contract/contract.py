@@ -99,6 +99,8 @@ class Contract:
             raise DocumentError(
                 f"the documents are not those of a revision: {missing!r} is missing or misplaced"
             ) from missing
+        except ValueError as wrong:  # no success among the statuses, or one that is no number; steps out of order
+            raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
 
     @classmethod
     def load(cls, revision: str | None = None) -> Contract:
@@ -196,12 +198,15 @@ class Contract:
         for status, response in document["responses"].items():
             bodies = list(self._resolve(response).get("content", {}).values())
             responses[int(status)] = self._resolve(bodies[0]["schema"]) if bodies else None
+        successes = [status for status in responses if 200 <= status < 300]
+        if not successes:
+            raise ValueError(f"{method} {paths[0]} has no success among its responses")
         return Operation(
             id=document["operationId"],
             method=method,
             path=paths[0],
             paths=paths,
-            success=min(status for status in responses if 200 <= status < 300),
+            success=min(successes),
             query=query,
             request=request,
             media_type=media_type,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kling_contract import Contract, revisions
-from kling_contract.contract import REVISION_VARIABLE
+from kling_contract.contract import REVISION_VARIABLE, Revision
 from kling_contract.documents import SCHEMAS, read_json
 from kling_contract.errors import DocumentError, KlingError, UnknownRevision
 
@@ -221,3 +221,90 @@ def test_what_is_handed_out_can_be_changed_without_harm() -> None:
         schema["properties"].clear()
     after = [contract.document("openapi"), contract.document("create-request"), contract.bundled()]
     assert json.dumps(after) == before
+
+
+def copies() -> dict[str, Any]:
+    """Return the documents of the default revision, to be changed."""
+    contract = Contract.load()
+    return {name: contract.document(name) for name in ("openapi.json", "observed.json", *contract.schemas)}
+
+
+def changed(**responses: Any) -> Contract:
+    """Return the default contract whose create has other responses."""
+    documents = copies()
+    (create,) = [
+        operation
+        for item in documents["openapi.json"]["paths"].values()
+        for operation in item.values()
+        if isinstance(operation, dict) and operation.get("operationId") == "createGeneration"
+    ]
+    create["responses"] = {name.removeprefix("s"): {"description": "", **answer} for name, answer in responses.items()}
+    return Contract(documents)
+
+
+def test_success_is_the_least_2xx() -> None:
+    """The success of an operation is the least of its 2xx, whatever else is documented: 199 and 300 are none."""
+    assert changed(s199={}, s250={}, s201={}, s300={}).operations["createGeneration"].success == 201
+    assert changed(s199={}, s299={}).operations["createGeneration"].success == 299
+    assert changed(s200={}, s199={}).operations["createGeneration"].success == 200
+    failing: list[dict[str, Any]] = [{"s199": {}}, {"s300": {}, "s400": {}}, {"s301": {}}, {"sdefault": {}}]
+    for responses in failing:
+        with pytest.raises(DocumentError, match="documents are not those of a revision"):
+            changed(**responses)
+
+
+def test_the_first_of_several_counts() -> None:
+    """Of several media types of an answer, and of several servers, the first one is read."""
+    contents = {"application/json": {"schema": {"const": 1}}, "text/html": {"schema": {"const": 2}}}
+    assert changed(s200={"content": contents}).operations["createGeneration"].responses == {200: {"const": 1}}
+    documents = copies()
+    documents["openapi.json"]["servers"].append({"url": "https://second.example"})
+    assert Contract(documents).base_url == Contract.load().base_url
+
+
+def test_only_the_query_is_the_query() -> None:
+    """Parameters that are sent elsewhere are none of the query: neither headers nor cookies."""
+    documents = copies()
+    for item in documents["openapi.json"]["paths"].values():
+        for place in ("header", "cookie", "path", "sky"):
+            item["get"]["parameters"].append({"name": place, "in": place, "required": True, "schema": {}})
+    known, more = (each.operations["getGeneration"].query for each in (Contract.load(), Contract(documents)))
+    assert known == more
+
+
+def test_references_in_lists_are_bundled(folder: Path) -> None:
+    """A reference among alternatives leads to the same place in the bundle, too."""
+    path = folder / "error.schema.json"
+    path.write_text(
+        json.dumps({"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "generation.schema.json"}], "$defs": {"a": True}})
+    )
+    error = Contract.from_folder(folder).bundled()["components"]["schemas"]["Error"]
+    assert [each["$ref"] for each in error["anyOf"]] == [
+        "#/components/schemas/Error/$defs/a",
+        "#/components/schemas/Generation",
+    ]
+
+
+def test_a_price_is_whole_where_it_can_be() -> None:
+    """A price of whole units is an integer, as the documents have it, and any other is exact."""
+    contract = Contract.load()
+    second = contract.observed["price"]["per_second"]
+    assert contract.price(5) == 5 * second
+    assert isinstance(contract.price(5.0), int)
+    assert contract.price(0.1 / second) == 0.1 / second * second
+    assert isinstance(contract.price(0.5 / second), float)
+
+
+@pytest.mark.parametrize("duration", [None, [], {}, "long", ""])
+def test_a_duration_that_is_no_number_is_the_default(duration: Any) -> None:
+    """A payload whose duration cannot be read asks for a video of the default length."""
+    contract = Contract.load()
+    assert contract.video_seconds({"duration": duration}) == contract.video_seconds({})
+    assert contract.video_seconds({"duration": "7.5"}) == 7.5
+
+
+def test_published_means_exactly_that() -> None:
+    """A revision of any other provenance is not called published."""
+    for provenance in ("a capture", "zzz", "", "publishe", "published "):
+        assert not Revision("1", "", provenance, ()).published
+    assert Revision("1", "", "published", ()).published

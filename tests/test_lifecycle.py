@@ -33,7 +33,15 @@ def test_steps_never_go_back(timeline: Timeline, one: float, other: float) -> No
 
 
 @pytest.mark.parametrize(
-    "steps", [(), (Step("a", 1),), (Step("a", 0), Step("b", 0)), (Step("a", 0), Step("b", 2), Step("c", 1))]
+    "steps",
+    [
+        (),
+        (Step("a", 1),),
+        (Step("a", -1),),
+        (Step("a", -1), Step("b", 0)),
+        (Step("a", 0), Step("b", 0)),
+        (Step("a", 0), Step("b", 2), Step("c", 1)),
+    ],
 )
 def test_a_timeline_out_of_order_cannot_be_made(steps: tuple[Step, ...]) -> None:
     """A timeline begins at 0 and goes forward, or it is refused."""
@@ -69,3 +77,18 @@ def test_staying_and_declared_edges_are_allowed() -> None:
     assert not graph.knows("z")
     assert not graph.knows(None)
     assert graph.knows("a")
+
+
+@given(st.text(max_size=3), st.text(max_size=3))
+def test_only_staying_and_edges_are_allowed(earlier: str, later: str) -> None:
+    """Where no edge is declared, one status may follow another only if it is the same, letter by letter."""
+    graph = Lifecycle("a", {}, {})
+    assert graph.allows(earlier, later) == (earlier == later)
+    assert graph.allows(earlier, "".join(list(earlier)))
+
+
+def test_a_timeline_is_its_steps() -> None:
+    """Timelines of the same steps are equal, and show nothing but them."""
+    one, other = (Timeline.from_steps([{"status": "a", "at": 0}]) for _ in range(2))
+    assert one == other
+    assert repr(one) == "Timeline(steps=(Step(status='a', at=0.0),))"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -222,3 +223,97 @@ def test_known_mistakes_are_in_it(revision: str) -> None:
 
 def validate_lax(case: Mutation, contract: Contract) -> list[str]:
     return [each.rule for each in validate(case.payload, contract=contract) if each.severity == "error"]
+
+
+def broken(schema: Any) -> dict[str, list[tuple[str, Any]]]:
+    """Return, for each rule, the variants of breaking it and the values, but for those of a wrong type."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for case in mutations_of(schema):
+        if case.rule != "type":
+            found.setdefault(case.rule, []).append((case.id.rpartition(":")[2], case.payload))
+    return found
+
+
+def test_bounds_are_crossed_by_a_step_and_by_far() -> None:
+    """Each bound is crossed by the smallest step there is, and by a thousand million; an excluded one is met, too."""
+    far = 10**9
+    assert broken({"type": "integer", "minimum": 2, "maximum": 5}) == {
+        "minimum": [("below", 1), ("far-below", 2 - far)],
+        "maximum": [("above", 6), ("far-above", 5 + far)],
+    }
+    assert broken({"type": "number", "minimum": 0.5}) == {
+        "minimum": [("below", math.nextafter(0.5, 0)), ("far-below", -far)],
+    }
+    assert broken({"type": "number", "exclusiveMinimum": 0.5, "exclusiveMaximum": 2.5}) == {
+        "exclusiveMinimum": [("at", 0.5), ("far-below", -far)],
+        "exclusiveMaximum": [("at", 2.5), ("far-above", 2 + far)],
+    }
+    assert broken({"type": "integer", "exclusiveMinimum": 0.5, "exclusiveMaximum": 2.5}) == {
+        "exclusiveMinimum": [("at", 0), ("far-below", -far)],
+        "exclusiveMaximum": [("at", 3), ("far-above", 2 + far)],
+    }
+
+
+def test_lengths_are_crossed_by_one_and_by_far() -> None:
+    """A text or an array is one too short and empty, one too long and ten times as long."""
+    assert broken({"type": "string", "minLength": 3, "maxLength": 5}) == {
+        "minLength": [("short", "aa"), ("empty", "")],
+        "maxLength": [("long", "a" * 6), ("far-too-long", "a" * 60)],
+    }
+    assert broken({"type": "string", "minLength": 1}) == {"minLength": [("short", "")]}
+    assert broken({"type": "array", "items": {"const": 0}, "minItems": 2, "maxItems": 4}) | {"const": []} == {
+        "minItems": [("short", [0]), ("empty", [])],
+        "maxItems": [("long", [0] * 5), ("far-too-long", [0] * 50)],
+        "const": [],
+    }
+    assert broken({"type": "array", "items": {"type": "null"}, "minItems": 1, "maxItems": 0x10}) == {
+        "minItems": [("short", [])],
+        "maxItems": [("long", [None] * 17), ("far-too-long", [None] * 170)],
+    }
+
+
+def test_enums_are_left_by_their_neighbours() -> None:
+    """An enum of numbers is left by each neighbour, by what lies in the middle, by 0, by a sign and by far."""
+    values = [5, 10]
+    steps = [4, 6, 9, 11, 7, 0, -5, 10 + 10**9]
+    assert broken({"type": "integer", "enum": values}) == {"enum": [(str(value), value) for value in steps]}
+    assert broken({"type": "string", "enum": ["red", "Green"]})["enum"] == [
+        ("empty", ""),
+        ("cut", "re"),
+        ("padded", "red "),
+        ("other-case", "RED"),
+    ]
+    assert broken({"type": "boolean", "const": True}) == {"const": [("false", False)]}
+
+
+def test_wrong_types_look_like_the_right_value() -> None:
+    """Each other type comes in the guise in which it happens to people: a number as text, an item without its array."""
+
+    def typed(schema: Any) -> dict[str, Any]:
+        cases = mutations_of({"properties": {"a": schema}})
+        return {case.id.rpartition(":")[2]: case.payload["a"] for case in cases if case.pointer == "/a"}
+
+    whole = {"null": None, "boolean": True, "number": 2.5, "string": "2", "array": [2], "object": {"a": 2}}
+    assert typed({"type": "integer", "minimum": 2}) == {
+        **whole,
+        "below": 1,
+        "far-below": 2 - 10**9,
+    }
+    assert typed({"type": "string"}) == {
+        "null": None,
+        "boolean": True,
+        "integer": 1,
+        "number": 1.5,
+        "array": ["a"],
+        "object": {"a": "a"},
+    }
+    listed = typed({"type": "array", "items": {"type": "object", "required": ["b"]}})
+    assert (listed["string"], listed["object"]) == ("[]", {"b": None})
+
+
+def test_a_violation_in_one_item_leaves_the_others() -> None:
+    """Done to a payload with a longer array, a violation in an item changes that item alone."""
+    schema = {"properties": {"a": {"type": "array", "items": {"type": "integer", "maximum": 3}}}}
+    (case,) = [each for each in mutations_of(schema) if each.id == "/a/0:maximum:above"]
+    assert case.onto({"a": [1, 2, 3], "b": 0}).payload == {"a": [4, 2, 3], "b": 0}
+    assert case.onto({"a": []}).payload == {"a": [4]}

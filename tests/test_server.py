@@ -344,3 +344,30 @@ def test_its_doors_pass_on_what_they_are_told() -> None:
             with fake.intercept(), pytest.raises(respx.models.AllMockedAssertionError):
                 client.get(url)
     assert url.startswith("https://")
+
+
+def test_what_is_not_said_is_told_by_the_defaults() -> None:
+    """Without arguments ids are those of seed 0, 32 MiB are taken and no byte more, and each port is another."""
+    one, other = FakeServer(), FakeServer(seed=0)
+    assert create(one, EXAMPLE).body == create(other, EXAMPLE).body
+    largest = json.dumps({**EXAMPLE, "prompt": ""}).encode()
+    largest = largest[:-2] + b"a" * (2**25 - len(largest)) + largest[-2:]
+    assert create(one, largest).status == one.contract.operations["createGeneration"].success
+    assert create(one, largest + b" ").status == 413
+    with one.live() as here, other.live() as there:
+        assert here != there
+
+
+@pytest.mark.parametrize("path", ["create", "video"])
+def test_a_call_that_was_dropped_is_in_the_journal(path: str) -> None:
+    """What never reached the service is in the journal as the operation that it was; a download is none."""
+    operation = {"create": "createGeneration", "video": "download"}[path]
+    fake = FakeServer(scenario={"faults": [{"operation": operation, "drop": "before", "after": int(path == "create")}]})
+    create(fake, EXAMPLE)
+    (generation,) = fake.generations.values()
+    if path == "create":
+        create(fake, EXAMPLE)
+    else:
+        fake.handle(Request("GET", generation.video_url))
+    assert fake.journal[-1].reply.cut == 0
+    assert fake.journal[-1].operation == (operation if path == "create" else None)

@@ -15,7 +15,7 @@ from kling_contract import Contract, Violation, revisions, validate
 from kling_contract.errors import UnknownRevision
 from kling_contract.mutations import mutations
 from kling_contract.strategies import valid_requests
-from kling_contract.validation import judge_for, refuses
+from kling_contract.validation import Judge, Strictness, judge_for, refuses
 
 CONTRACT = Contract.load()
 EXAMPLE: dict[str, Any] = {
@@ -231,3 +231,74 @@ def test_a_violation_reads_as_a_line() -> None:
     assert str(Violation("/a", "type", "is wrong", hint="make it right")) == "/a: is wrong (make it right)"
     assert str(Violation("", "type", "is wrong")) == "the whole: is wrong"
     assert str(Violation("/q", "type", "is wrong", part="query")) == "query /q: is wrong"
+
+
+def judged(
+    schema: dict[str, Any], value: Any, strictness: Strictness = "lax", **options: Any
+) -> list[tuple[str, str, str]]:
+    """Return what a judge of a schema of its own finds."""
+    found = Judge(schema, contract=CONTRACT, **options).payload(value, strictness)
+    return [(each.pointer, each.rule, each.severity) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("rules", "value", "rule"),
+    [
+        ({"const": 1}, 2, "const"),
+        ({"anyOf": [{"const": 1}, {"const": 2}]}, 3, "anyOf"),
+        ({"uniqueItems": True}, [1, 1], "uniqueItems"),
+        ({"not": {}}, 1, "not"),
+        ({"multipleOf": 2}, 3, "multipleOf"),
+    ],
+)
+def test_any_rule_of_a_schema_is_an_error(rules: dict[str, Any], value: Any, rule: str) -> None:
+    """Whatever rule a schema has, whatever its name begins with, breaking it is an error."""
+    assert judged({"properties": {"a": rules}}, {"a": value}) == [("/a", rule, "error")]
+
+
+def test_only_what_is_tolerated_is_taken() -> None:
+    """A tolerated value is a warning whichever rule it breaks; that it is missing is not tolerated, wherever it would be."""
+    schema = {"properties": {"a": {"enum": [1, 2]}, "b": {"maximum": 3}}, "required": ["a"]}
+    tolerated = [{"pointer": "/a", "schema": {"const": 7}}, {"pointer": "/b", "schema": {}}]
+    assert judged(schema, {"a": 7, "b": 4}, tolerated=tolerated) == [
+        ("/a", "enum", "warning"),
+        ("/b", "maximum", "warning"),
+    ]
+    assert judged(schema, {"a": 8}, tolerated=tolerated) == [("/a", "enum", "error")]
+    assert judged(schema, {}, tolerated=tolerated) == [("/a", "required", "error")]
+    assert judged(schema, {"a": 7}, "strict", tolerated=tolerated) == [("/a", "enum", "error")]
+
+
+@pytest.mark.parametrize("strictness", ["strict", "lax", "off"])
+def test_a_notice_stays_a_notice(strictness: Strictness) -> None:
+    """What is less than an error is left as it is, however strict the judge."""
+    assert judged({"properties": {}}, {"a": 1}, strictness, undeclared="notice") == [("/a", "undeclared", "notice")]
+
+
+@pytest.mark.parametrize("part", ["answer", "response", "query"])
+def test_only_bodies_have_a_history(part: str) -> None:
+    """Since when a rule holds is known of the payload of a create alone; elsewhere its part stands before the place."""
+    schema = CONTRACT.request_schema
+    for violation in Judge(schema, contract=CONTRACT, part=part).payload({}):
+        assert violation.since is None
+        assert str(violation).startswith(f"{part} /")
+    assert all(each.since for each in Judge(schema, contract=CONTRACT).payload({}))
+
+
+def test_a_deprecated_member_is_told_what_its_description_says() -> None:
+    """The message about a deprecated member repeats the member's own description, not that of the whole."""
+    schema = {"description": "Whole.", "properties": {"old": {"deprecated": True, "description": "Use new."}}}
+    (violation,) = Judge(schema, contract=CONTRACT).payload({"old": 1})
+    assert violation.message == "old is deprecated. Use new."
+
+
+def test_a_nested_missing_member_is_looked_for_where_it_is_missing() -> None:
+    """A member that is missing deep inside is looked for among those beside it."""
+    assert hint_of({**EXAMPLE, "dynamic_masks": [{"mask": "https://a.example"}]}, "/dynamic_masks/0/mask_url") == (
+        "is mask meant to be mask_url?"
+    )
+
+
+def test_a_judge_is_made_once() -> None:
+    """Asked again, the judge of a contract is the same one."""
+    assert judge_for(CONTRACT) is judge_for(CONTRACT)

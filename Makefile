@@ -3,15 +3,17 @@ PYTHON ?= python3
 BIN := .venv/bin
 USABLE := .venv/.usable
 READY := .venv/.ready
+MUTANTS := .venv/.mutants
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench media clean
+.PHONY: help demo test check bench mutants media clean
 
 help:
 	@echo "make demo    see a generation from request to video, offline"
 	@echo "make test    run the tests and measure their coverage"
 	@echo "make check   lint, formatting and types"
 	@echo "make bench   measure the speed"
+	@echo "make mutants break the code in hundreds of places, and see the tests notice"
 	@echo "make media   draw fixtures/media again (needs ffmpeg and the DejaVu fonts)"
 	@echo "make clean   remove what the others made"
 
@@ -33,6 +35,9 @@ $(USABLE): pyproject.toml
 $(READY): pyproject.toml
 	$(call install,[dev])
 
+$(MUTANTS): pyproject.toml
+	$(call install,[mutants])
+
 demo: $(USABLE)
 	@$(BIN)/kling-contract demo
 
@@ -50,6 +55,9 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks
+
+mutants: $(MUTANTS)
+	$(BIN)/python tests/mutants/run.py
 
 media:
 	fixtures/media/make.sh

@@ -31,9 +31,9 @@ _OF_A_REFUSAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What became of an attack: how often each check was made, how each phase ended, and what was broken, each kind once.
+    """What became of an attack: how often each check was made, how each phase ended, and what was broken.
 
-    `errors` are those of schemathesis itself.
+    Each kind is there once, with the smallest request that shows it. `errors` are those of schemathesis itself.
     """
 
     checks: Counter[str] = field(default_factory=Counter)
@@ -69,7 +69,8 @@ def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examp
                             asked = event.recorder.interactions[case]
                             if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
                                 kind = (asked.request.method, check.failure_info.failure.title)
-                                broken.setdefault(kind, _broken(asked, check))
+                                shown = _broken(asked, check)
+                                broken[kind] = min(broken.get(kind, shown), shown, key=_size)
         if relay.ended is not None:
             stream.stop()
             raise relay.ended
@@ -89,7 +90,6 @@ class _Relay:
         self.failed = False
         self.ended: Exception | None = None
         self._target = target
-        self._origin = target.contract.base_url if target.base_url is None else target.base_url.rstrip("/")
 
     async def __call__(
         self, scope: dict[str, Any], receive: Callable[[], Any], send: Callable[[dict[str, Any]], Any]
@@ -102,7 +102,7 @@ class _Relay:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        url = self._origin + (scope["raw_path"] + query).decode("latin-1")
+        url = _origin(self._target) + (scope["raw_path"] + query).decode("latin-1")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         sent = {name: value for name, value in headers.items() if name not in _DROPPED}
         try:
@@ -120,14 +120,24 @@ class _Relay:
         await send({"type": "http.response.body", "body": response.content})
 
 
+def _origin(target: Target) -> str:
+    return target.contract.base_url if target.base_url is None else target.base_url.rstrip("/")
+
+
 def _config(target: Target, seed: int, phases: Collection[str], examples: int) -> SchemathesisConfig:
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
-            "base-url": target.contract.base_url,
+            "base-url": _origin(target),  # where a finding says that it can be asked again
             # in the schema's own spelling, or schemathesis cannot take it away to see what comes without
             "headers": {name.title(): value for name, value in target.authorization.items()},
-            "generation": {"mode": "all", "max-examples": examples, "deterministic": True, "database": "none"},
+            "generation": {
+                "mode": "all",
+                "max-examples": examples,
+                "deterministic": True,
+                "database": "none",
+                "no-shrink": True,  # it would take minutes, and the coverage phase has small cases already
+            },
             "phases": {
                 **{phase: {"enabled": phase in phases} for phase in PHASES},
                 "examples": {"enabled": "examples" in phases, "fill-missing": True},
@@ -138,6 +148,10 @@ def _config(target: Target, seed: int, phases: Collection[str], examples: int) -
             "warnings": False,
         }
     )
+
+
+def _size(broken: ContractBroken) -> int:
+    return len(broken.request.content)
 
 
 def _is_taken(request: Any, target: Target) -> bool:

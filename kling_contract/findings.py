@@ -62,7 +62,7 @@ class Verdict:
 
 def finding(question: Question, broken: ContractBroken, *, contract: Contract, key: str) -> Finding:
     """Return what a broken contract means to whoever asked a question. The key is nowhere in it."""
-    document, pointer = place_of(question, contract)
+    document, pointer = place_of(question, contract, broken.request)
     if isinstance(broken, PayloadTaken):
         document, pointer = schema_place(contract, broken.mutation)
     return Finding(

@@ -16,6 +16,7 @@ from kling_contract.claims import FREE, PAID, Claim, applies
 from kling_contract.contract import Contract
 from kling_contract.documents import FIXTURES
 from kling_contract.errors import ContractBroken
+from kling_contract.exchanges import operation_of
 from kling_contract.images import data_uri
 from kling_contract.mutations import Mutation
 from kling_contract.probes import Doomed, Once, Witnessed, claim_calls_at_once_do_not_mix, faulty_payloads_are_refused
@@ -34,6 +35,7 @@ _PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
 _OPENAPI, _OBSERVED = "openapi.json", "observed.json"
 _CREATE_REQUEST, _GENERATION, _ERROR = "create-request.schema.json", "generation.schema.json", "error.schema.json"
 _STATUS = (_GENERATION, "/properties/status")
+_ANY_OPERATION = (_OPENAPI, "")
 _REASONS = "/refusals/reasons/"
 
 _PLACES: Mapping[Claim, tuple[str, str]] = {
@@ -100,7 +102,7 @@ def questions(*, creations: int | None = 0) -> list[Question]:
         sentence = "Whatever is done, in whichever order, is answered right."
         machine = Question("any-order", sentence, _STATUS, _machine, _without("hypothesis"))
         sentence = "schemathesis, which knows the OpenAPI document alone, finds nothing by any of its checks."
-        attacked = Question("schemathesis", sentence, (_OPENAPI, ""), _attack, _without("schemathesis"))
+        attacked = Question("schemathesis", sentence, _ANY_OPERATION, _attack, _without("schemathesis"))
         claims = (*FREE, *_FRESH, *(each for each in PAID if each not in _FRESH), claim_calls_at_once_do_not_mix)
         return [*(_of(claim, _as_it_is(claim)) for claim in claims), attacked, machine]
     asked = [_of(claim, _for_free(claim)) for claim in FREE]
@@ -110,11 +112,16 @@ def questions(*, creations: int | None = 0) -> list[Question]:
     return asked
 
 
-def place_of(question: Question, contract: Contract) -> tuple[str, str]:
-    """Return the document that a question rests on, and the JSON pointer into it."""
+def place_of(question: Question, contract: Contract, request: Any = None) -> tuple[str, str]:
+    """Return the document that a question rests on, and the JSON pointer into it.
+
+    Of a question about all operations, `request` (None: nobody knows) says which one it is about.
+    """
     document, pointer = question.place
-    if pointer and not pointer.startswith("/"):
-        operation = contract.operations[pointer]
+    operation = contract.operations.get(pointer)
+    if question.place == _ANY_OPERATION and request is not None:
+        operation = operation_of(contract, request.method, str(request.url))[1]
+    if operation is not None:
         escaped = operation.path.replace("~", "~0").replace("/", "~1")
         pointer = f"/paths/{escaped}/{operation.method.lower()}"
     return document, pointer

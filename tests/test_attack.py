@@ -20,6 +20,7 @@ from targets import KEY, in_process, over_a_port
 from fake_server import FakeServer
 from kling_contract.attack import PHASES, Attack, attack
 from kling_contract.contract import Contract, revisions
+from kling_contract.inspection import Inspection
 from kling_contract.jsontext import BadJson, parse
 
 
@@ -105,6 +106,21 @@ def test_the_attack_finds_what_there_is() -> None:
     assert not broken.assumed
     assert broken.request.method == "POST"
     assert broken.came.startswith("202 ")
+
+
+def test_it_can_be_asked_again_where_it_was_asked() -> None:
+    """What is found is shown as a request to the server that was attacked, never to the service: that one would be paid for."""
+    with over_a_port(Twisted(other_success)) as target, Inspection(target, creations=None, seed=0) as asked:
+        (question,) = [each for each in asked.questions if each.name == "schemathesis"]
+        findings = asked.judge(question).findings
+    assert findings
+    operation = target.contract.operations["createGeneration"]
+    for finding in findings:
+        assert f" {target.base_url}{operation.path} " in finding.curl
+        assert target.contract.base_url not in finding.curl
+        assert finding.pointer.startswith("/paths/")
+        assert finding.pointer.endswith("/post")
+        assert KEY not in str(finding)
 
 
 def test_an_undocumented_refusal_breaks_an_assumption() -> None:

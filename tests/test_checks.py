@@ -21,6 +21,7 @@ from broken_fakes import BROKEN, Broken, Twist, Twisted, knows_everybody, over_t
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import engine
 from targets import KEY, in_process
 
 from fake_server import FakeServer, Reply, Request
@@ -118,11 +119,14 @@ def test_a_fake_that_refuses_nothing_ends_the_free_run() -> None:
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda each: each.name)
-def test_each_broken_fake_is_found(broken: Broken) -> None:
+def test_each_broken_fake_is_found(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where creating is allowed, the question about what is wrong with a broken fake finds it, over the wire.
 
     For what no claim thought of that is the state machine.
     """
+    monkeypatch.setattr(
+        engine, "MAX_SHRINKING_SECONDS", 1
+    )  # it is about finding: shrinking over the wire takes a minute
     with over_the_wire(broken) as target:
         findings = asked_about(broken, target)
     assert findings
@@ -130,7 +134,17 @@ def test_each_broken_fake_is_found(broken: Broken) -> None:
         assert finding.expected
         assert finding.came
         assert KEY not in str(finding)
-        assert broken.noticed_by or any(".create(" in step for step in finding.steps)
+
+
+def test_the_state_machine_tells_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the state machine finds comes with the steps that lead there, to the one that shows it."""
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 2)
+    with Inspection(in_process(Twisted(knows_everybody)), creations=None, seed=0) as asked:
+        (finding,) = asked.judge(asked.questions[-1]).findings
+    assert finding.curl
+    calls = [step.partition("state.")[2].partition("(")[0] for step in finding.steps if "state." in step]
+    assert "create" in calls
+    assert calls[-2:] == ["poll_strange_ids", "teardown"]
 
 
 def asked_about(broken: Broken, target: Target) -> tuple[Finding, ...]:

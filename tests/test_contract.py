@@ -78,7 +78,8 @@ def test_an_unknown_revision_lists_what_there_is(asked: str, monkeypatch: pytest
 
 
 def test_a_revision_is_read_once() -> None:
-    """Asking for a revision again gives the same contract."""
+    """Asking for a revision again gives the same contract, and asking which there are the same list."""
+    assert revisions() is revisions()
     assert Contract.load(DEFAULT) is Contract.load(DEFAULT)
 
 
@@ -248,8 +249,9 @@ def test_success_is_the_least_2xx() -> None:
     assert changed(s199={}, s299={}).operations["createGeneration"].success == 299
     assert changed(s200={}, s199={}).operations["createGeneration"].success == 200
     failing: list[dict[str, Any]] = [{"s199": {}}, {"s300": {}, "s400": {}}, {"s301": {}}, {"sdefault": {}}]
+    path = Contract.load().operations["createGeneration"].path
     for responses in failing:
-        with pytest.raises(DocumentError, match="documents are not those of a revision"):
+        with pytest.raises(DocumentError, match=rf"not those of a revision: (POST {path} has no success|.*default)"):
             changed(**responses)
 
 

@@ -269,6 +269,13 @@ def test_only_what_is_tolerated_is_taken() -> None:
     assert judged(schema, {"a": 7}, "strict", tolerated=tolerated) == [("/a", "enum", "error")]
 
 
+def test_two_violations_are_in_order_too() -> None:
+    """Two violations come as their values stand in the document, not as the schema has them."""
+    schema = {"properties": {"a": {"type": "null"}, "b": {"type": "null"}}}
+    assert [pointer for pointer, _, _ in judged(schema, {"b": 1, "a": 1})] == ["/b", "/a"]
+    assert [pointer for pointer, _, _ in judged(schema, {"a": 1, "b": 1})] == ["/a", "/b"]
+
+
 @pytest.mark.parametrize("strictness", ["strict", "lax", "off"])
 def test_a_notice_stays_a_notice(strictness: Strictness) -> None:
     """What is less than an error is left as it is, however strict the judge."""

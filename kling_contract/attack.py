@@ -24,9 +24,8 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 _EXAMPLES = 15
 _DROPPED = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
 _ACCEPTED_RUBBISH = "negative_data_rejection"
-_OF_A_REFUSAL = frozenset(
-    {"status_code_conformance", "unsupported_method"}
-)  # checks of the status with which one refuses
+# The checks of the status with which one refuses
+_OF_A_REFUSAL = frozenset({"status_code_conformance", "unsupported_method"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ class _Relay:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        url = _origin(self._target) + (scope["raw_path"] + query).decode("latin-1")
+        url = self._target.origin + (scope["raw_path"] + query).decode("latin-1")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         sent = {name: value for name, value in headers.items() if name not in _DROPPED}
         try:
@@ -120,15 +119,11 @@ class _Relay:
         await send({"type": "http.response.body", "body": response.content})
 
 
-def _origin(target: Target) -> str:
-    return target.contract.base_url if target.base_url is None else target.base_url.rstrip("/")
-
-
 def _config(target: Target, seed: int, phases: Collection[str], examples: int) -> SchemathesisConfig:
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
-            "base-url": _origin(target),  # where a finding says that it can be asked again
+            "base-url": target.origin,  # where a finding says that it can be asked again
             # in the schema's own spelling, or schemathesis cannot take it away to see what comes without
             "headers": {name.title(): value for name, value in target.authorization.items()},
             "generation": {

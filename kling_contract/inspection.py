@@ -101,7 +101,7 @@ class Inspection:
         """
         if self._met:
             return
-        root = self._target.base_url or self.contract.base_url
+        root = self._target.origin
         try:
             response = self._target.poll(_NOBODY)
         except OutOfTime:

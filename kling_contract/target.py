@@ -56,6 +56,11 @@ class Target:
     assumptions: list[ContractBroken] | None = field(default=None, repr=False)
 
     @property
+    def origin(self) -> str:
+        """What paths are put after."""
+        return self.contract.base_url if self.base_url is None else self.base_url.rstrip("/")
+
+    @property
     def creation(self) -> Operation:
         """The operation that creates a generation."""
         return self.contract.operations[_CREATE]
@@ -77,8 +82,7 @@ class Target:
 
     def send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Any:
         """Return the response to a request for a path, or for a whole URL; `headers` are by default those with the key."""
-        origin = self.contract.base_url if self.base_url is None else self.base_url.rstrip("/")
-        url = path if "://" in path else origin + path
+        url = path if "://" in path else self.origin + path
         sent = self.authorization if headers is None else headers
         return self.http.request(method, url, headers=sent, content=body or None)
 

@@ -20,6 +20,7 @@ from kling_contract.claims import Claim
 from kling_contract.contract import Contract
 from kling_contract.exchanges import operation_of
 from kling_contract.target import Target
+from kling_contract.validation import Severity
 
 Serve = Callable[[Request], Reply]
 Twist = Callable[["Twisted", Request, Serve], Reply]
@@ -53,6 +54,20 @@ def over_the_wire(broken: Broken) -> Iterator[Target]:
     fake: Any = getattr(target.play, "__self__", None)
     with over_a_port(fake) as wired:
         yield replace(target, http=wired.http, base_url=wired.base_url)
+
+
+FOR_FREE: Mapping[str, Severity] = {
+    **dict.fromkeys(
+        """
+        knows_everybody polls_the_latest other_refusal crashes_on_bytes crashes_on_depth open_polls bare_key longer_key any_key
+        path_by_prefix no_allow half_allow echoes_key silent_refusal other_status_inside html_refusal untyped_refusal
+        bills_refusals untyped_answer
+        """.split(),
+        "error",
+    ),
+    **dict.fromkeys("unknown_is_bad method_as_path one_path_of_two".split(), "warning"),
+}
+"""What is found without creating anything, by name, and how grave it is held to be. The README counts them."""
 
 
 class Twisted(FakeServer):

@@ -261,6 +261,7 @@ def test_lengths_are_crossed_by_one_and_by_far() -> None:
         "maxLength": [("long", "a" * 6), ("far-too-long", "a" * 60)],
     }
     assert broken({"type": "string", "minLength": 1}) == {"minLength": [("short", "")]}
+    assert broken({"type": "string", "minLength": 2}) == {"minLength": [("short", "a"), ("empty", "")]}
     assert broken({"type": "array", "items": {"const": 0}, "minItems": 2, "maxItems": 4}) | {"const": []} == {
         "minItems": [("short", [0]), ("empty", [])],
         "maxItems": [("long", [0] * 5), ("far-too-long", [0] * 50)],
@@ -284,6 +285,16 @@ def test_enums_are_left_by_their_neighbours() -> None:
         ("other-case", "RED"),
     ]
     assert broken({"type": "boolean", "const": True}) == {"const": [("false", False)]}
+    below, above = (math.nextafter(-1.5, way) for way in (-math.inf, math.inf))
+    assert [value for _, value in broken({"type": "number", "enum": [-1.5]})["enum"]][:2] == [below, above]
+    untyped = [variant for variant, _ in broken({"enum": ["red", 1]})["enum"]]
+    assert untyped[:5] == ["null", "boolean", "number", "array", "object"]
+
+
+def test_nothing_else_is_wrong() -> None:
+    """What breaks another rule as well is left out, whichever of the two comes first."""
+    schema = {"type": "integer", "enum": [5, 10], "minimum": 5, "maximum": 10}
+    assert broken(schema) == {"enum": [("6", 6), ("9", 9), ("7", 7)]}
 
 
 def test_wrong_types_look_like_the_right_value() -> None:
@@ -317,3 +328,12 @@ def test_a_violation_in_one_item_leaves_the_others() -> None:
     (case,) = [each for each in mutations_of(schema) if each.id == "/a/0:maximum:above"]
     assert case.onto({"a": [1, 2, 3], "b": 0}).payload == {"a": [4, 2, 3], "b": 0}
     assert case.onto({"a": []}).payload == {"a": [4]}
+    pair = {"type": "array", "minItems": 2, "items": {"type": "integer", "maximum": 3}}
+    (case,) = [each for each in mutations_of(pair) if each.id == "/0:maximum:above"]
+    assert case.payload == [4, 0]
+
+
+def test_a_mutation_shows_what_it_is() -> None:
+    """A mutation shows its id, its place, its rule and its payload, and nothing else."""
+    (case,) = [each for each in mutations_of({"type": "integer", "minimum": 1}) if each.id == ":minimum:below"]
+    assert repr(case) == "Mutation(id=':minimum:below', pointer='', rule='minimum', payload=0)"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from broken_fakes import BROKEN, FOR_FREE
 from click.testing import CliRunner
 
 from fake_server import FakeServer
@@ -63,6 +64,14 @@ def test_every_shipped_scenario_is_counted() -> None:
     assert f"{len(scenarios())} are shipped" in README
     for name in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", README):
         assert name in scenarios() or name.startswith(("kling-contract", "x-", "create-"))
+
+
+def test_what_a_free_check_finds_is_counted() -> None:
+    """The README says how many kinds of broken servers a free check finds, and how many there are."""
+    warned = sum(severity == "warning" for severity in FOR_FREE.values())
+    assert f"{len(FOR_FREE)} of the {len(BROKEN)} kinds" in README
+    assert warned == 3
+    assert "three of them as warnings" in README
 
 
 def test_every_command_is_documented() -> None:

@@ -14,7 +14,7 @@ help:
 	@echo "make coverage  run the tests and measure their coverage"
 	@echo "make check     lint, formatting and types"
 	@echo "make bench     measure the speed"
-	@echo "make mutants  break the code in hundreds of places, and see the tests notice"
+	@echo "make mutants   break the code in hundreds of places, and see the tests notice"
 	@echo "make media     draw fixtures/media again (needs ffmpeg and the DejaVu fonts)"
 	@echo "make clean     remove what the others made"
 

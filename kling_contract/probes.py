@@ -113,8 +113,9 @@ class Witnessed(_Of):
         return witnessed
 
     def broken(self, response: Any, wrong: str, *, assumed: bool = False) -> ContractBroken:
-        self.seen.append(Target.broken(self, response, wrong, assumed=assumed))
-        return self.seen[-1]
+        broken = Target.broken(self, response, wrong, assumed=assumed)
+        self.seen.extend([] if assumed else [broken])
+        return broken
 
 
 class PayloadTaken(ContractBroken):

@@ -33,12 +33,12 @@ from kling_contract.checks import check
 from kling_contract.claims import CLAIMS, FREE, Claim
 from kling_contract.cli import cli
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import Unreachable
+from kling_contract.errors import ContractBroken, Unreachable
 from kling_contract.exchanges import operation_of
 from kling_contract.findings import Finding
 from kling_contract.inspection import Inspection
 from kling_contract.mutations import mutations
-from kling_contract.probes import Doomed, claim_calls_at_once_do_not_mix
+from kling_contract.probes import Doomed, Witnessed, claim_calls_at_once_do_not_mix
 from kling_contract.strategies import valid_requests
 from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
@@ -222,6 +222,17 @@ def test_behind_an_assumption_everything_is_still_asked() -> None:
 
     findings = [each for each in check(in_process(Crashing(api_key=KEY)), seed=0) if each.severity == "error"]
     assert names(findings) == {"unknown-ids-are-refused"}
+
+
+def test_what_is_only_assumed_is_not_witnessed() -> None:
+    """Among what must not be lost, because it may not come again, is nothing that is only otherwise than assumed."""
+    target = Witnessed.of(replace(in_process(Otherwise(api_key=KEY)), assumptions=[]))
+    target.must_refuse(target.poll("nobody"), "unknown_generation")
+    assert target.assumptions
+    assert target.seen == []
+    with pytest.raises(ContractBroken):
+        target.must_refuse(target.poll("nobody"), "unauthorized")
+    assert len(target.seen) == 1
 
 
 @pytest.mark.parametrize("status", [200, 302, 500])

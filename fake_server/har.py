@@ -1,4 +1,7 @@
-"""How do exchanges look to other tools? Writes them as an HTTP Archive 1.2, and reads such archives, whoever wrote them."""
+"""How do exchanges look to other tools? Writes them as an HTTP Archive 1.2, and reads such archives, whoever wrote them.
+
+Not through harfile, which is kept but has no room for fields of one's own, nor a way back when the disk is full.
+"""
 
 from __future__ import annotations
 

@@ -59,6 +59,16 @@ def test_the_pytest_example_in_the_readme_runs(pytester: pytest.Pytester) -> Non
     pytester.runpytest_inprocess("-p", "no:cacheprovider", "-p", "no:asyncio").assert_outcomes(passed=1)
 
 
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line that the README shows of the demo is one that the demo prints."""
+    monkeypatch.chdir(tmp_path)
+    printed = CliRunner().invoke(cli.cli, ["demo"]).output.splitlines()
+    (block,) = [block for block in blocks("console") if "make demo" in block]
+    shown = [line for line in block.splitlines()[1:] if line.strip() != "…"]
+    assert len(shown) > 3
+    assert set(shown) <= set(printed)
+
+
 def test_every_shipped_scenario_is_counted() -> None:
     """The README says how many scenarios there are, and names only such as there are."""
     assert f"{len(scenarios())} are shipped" in README

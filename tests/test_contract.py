@@ -255,6 +255,17 @@ def test_success_is_the_least_2xx() -> None:
             changed(**responses)
 
 
+def test_an_operation_without_success_is_named_by_its_documented_path() -> None:
+    """Where there are aliases too, the complaint names the path that is documented."""
+    known = Contract.load("latest")
+    documents = {name: known.document(name) for name in ("openapi.json", "observed.json", *known.schemas)}
+    (path,) = documents["openapi.json"]["paths"]
+    documents["openapi.json"]["paths"][path]["post"]["responses"] = {}
+    assert known.route(path)[0].paths != (path,)
+    with pytest.raises(DocumentError, match=f"POST {path} has no success"):
+        Contract(documents)
+
+
 def test_the_first_of_several_counts() -> None:
     """Of several media types of an answer, and of several servers, the first one is read."""
     contents = {"application/json": {"schema": {"const": 1}}, "text/html": {"schema": {"const": 2}}}

@@ -28,6 +28,9 @@ class Http(Protocol):
     def send(self, *args: Any, **kwargs: Any) -> Any:
         """Send it."""
 
+    def close(self) -> object:
+        """Close it. By this method type checkers tell it from an asynchronous client."""
+
 
 class AsyncHttp(Protocol):
     """An asynchronous client of httpx or httpx2, or a subclass of one."""
@@ -37,6 +40,9 @@ class AsyncHttp(Protocol):
 
     def send(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         """Send it."""
+
+    def aclose(self) -> Awaitable[object]:
+        """Close it. By this method type checkers tell it from a synchronous client."""
 
 
 class Door(ABC):

@@ -308,6 +308,7 @@ def test_a_client_that_only_looks_like_httpx_will_do() -> None:
             self.timeout = self._http.timeout
             self.build_request = self._http.build_request
             self.send = self._http.send
+            self.close = self._http.close
 
     assert Client(KEY, http=Double()).get("x").status == SUCCESS
 
@@ -675,7 +676,7 @@ def test_an_http_client_of_our_own_is_closed() -> None:
 def test_the_wrong_sort_of_http_client_is_refused() -> None:
     """A client that cannot send for us is refused at once, with the right one named."""
     with pytest.raises(TypeError, match="give AsyncClient to AsyncClient"):
-        Client(KEY, http=httpx.AsyncClient())
+        Client(KEY, http=httpx.AsyncClient())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="give Client to Client"):
         AsyncClient(KEY, http=httpx.Client())  # type: ignore[arg-type]
 

@@ -181,6 +181,11 @@ class Calls:
     def _body(
         self, payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any]
     ) -> dict[str, Any]:
+        if payload is not None and not isinstance(payload, Mapping):
+            raise TypeError(
+                f"payload must be a mapping of fields to values, not {type(payload).__name__}; "
+                "an image is given as image=…, a prompt as prompt=…"
+            )
         if image is not None and IMAGE in fields:
             raise TypeError(f"give image or {IMAGE}, not both")
         first_model = self.contract.request_schema["properties"][MODEL]["enum"][0]

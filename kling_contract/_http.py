@@ -122,8 +122,12 @@ class SyncDoor(Door):
     """A door that does its work at once."""
 
     def __init__(self, http: Any, clock: Clock) -> None:
+        name = _checked_name(http)
         if inspect.iscoroutinefunction(http.send):
-            raise TypeError(f"Client needs a synchronous HTTP client; give {type(http).__name__} to AsyncClient")
+            raise TypeError(
+                f"{name} is asynchronous, but kling_contract.Client is synchronous: "
+                "give it an httpx.Client, or use kling_contract.AsyncClient"
+            )
         super().__init__(http, clock)
 
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
@@ -144,8 +148,12 @@ class AsyncDoor(Door):
     """A door that lets others work while it waits."""
 
     def __init__(self, http: Any, clock: Clock) -> None:
+        name = _checked_name(http)
         if not inspect.iscoroutinefunction(http.send):
-            raise TypeError(f"AsyncClient needs an asynchronous HTTP client; give {type(http).__name__} to Client")
+            raise TypeError(
+                f"{name} is synchronous, but kling_contract.AsyncClient is asynchronous: "
+                "give it an httpx.AsyncClient, or use kling_contract.Client"
+            )
         super().__init__(http, clock)
 
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
@@ -160,6 +168,16 @@ class AsyncDoor(Door):
 
     async def sleep(self, seconds: float) -> None:
         await self.clock.asleep(seconds)
+
+
+def _checked_name(http: object) -> str:
+    """Return what to call an HTTP client in a message. Raise TypeError for what has not the methods of one."""
+    kind = http if isinstance(http, type) else type(http)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}".removeprefix("builtins.")
+    if isinstance(http, type) or not (hasattr(http, "build_request") and hasattr(http, "send")):
+        came = f"the class {name} itself" if isinstance(http, type) else name
+        raise TypeError(f"http must be a client of httpx or httpx2, such as httpx.Client(), not {came}")
+    return name
 
 
 def _package_of(http: object) -> Any:

@@ -26,6 +26,8 @@ __all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 """For a client of our own: a create uploads megabytes, but a host that is there answers the door soon."""
 
+_MISSING: Any = None
+
 H = TypeVar("H", Http, AsyncHttp)
 
 
@@ -37,7 +39,7 @@ class _Base(Generic[H]):
 
     def __init__(
         self,
-        api_key: str,
+        api_key: str = _MISSING,
         *,
         http: H | None = None,
         base_url: str | None = None,
@@ -47,6 +49,11 @@ class _Base(Generic[H]):
         strictness: Strictness = "lax",
         retries: int = 5,
     ) -> None:
+        if api_key is None:
+            raise TypeError(
+                f"an API key is needed: {type(self).__name__}(api_key); "
+                "the provider shows it in your account, and a fake server takes any text"
+            )
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
         key = Key(api_key)
@@ -72,7 +79,7 @@ class Client(_Base[Http]):
     `strictness` is how a payload is judged before it is sent: see `validate`. `retries` is how often one
     request is repeated at most, after 1, 2, 4 … seconds or when the service says; a create is repeated only
     when it certainly did nothing. Raise ValueError for a key or a URL that cannot be used, and TypeError for
-    an HTTP client of the wrong sort.
+    a missing key and an HTTP client of the wrong sort.
     """
 
     _door_kind = SyncDoor

@@ -41,11 +41,19 @@ def media_type(data: bytes, *, name: str = "the image") -> str:
 
 
 def data_uri(image: os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> str:
-    """Return an image as a data URI. A file is read from where it stands. Raise ImageError."""
+    """Return an image as a data URI. A file is read from where it stands.
+
+    Raise ImageError for what is no image, and TypeError for a value that cannot hold one.
+    """
     if isinstance(image, os.PathLike):
         name, data = os.fspath(image), _read_path(Path(image))
     elif isinstance(image, bytes | bytearray | memoryview):
         name, data = "the image", bytes(image)
+    elif not hasattr(image, "read"):
+        raise TypeError(
+            "image must be a link, a data URI, the path of a file, its bytes, "
+            f"or a file opened with mode 'rb', not {type(image).__name__}"
+        )
     else:
         name, data = str(getattr(image, "name", "the image")), _read_file(image)
     return f"data:{media_type(data, name=name)};base64,{base64.b64encode(data).decode('ascii')}"
@@ -54,7 +62,8 @@ def data_uri(image: os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 def image_url(image: Image) -> str:
     """Return what to send for an image: a link (http, https, data) as it is, anything else as a data URI.
 
-    Text that is no link is the path of a local file. Raise ImageError when it cannot be read, or is no image.
+    Text that is no link is the path of a local file. Raise ImageError when it cannot be read, or is no image, and
+    TypeError for a value that cannot hold one.
     """
     if not isinstance(image, str):
         return data_uri(image)

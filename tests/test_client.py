@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+import requests
 import respx
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -673,12 +674,62 @@ def test_an_http_client_of_our_own_is_closed() -> None:
     assert asyncio.run(closed())
 
 
-def test_the_wrong_sort_of_http_client_is_refused() -> None:
-    """A client that cannot send for us is refused at once, with the right one named."""
-    with pytest.raises(TypeError, match="give AsyncClient to AsyncClient"):
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_wrong_sort_of_http_client_is_refused(package: str) -> None:
+    """An HTTP client that cannot send for us is refused at once; the message says what it is, and both ways out."""
+    with pytest.raises(
+        TypeError, match=rf"^{package}\.AsyncClient is asynchronous.* httpx\.Client, .*_contract\.Async"
+    ):
+        Client(KEY, http=PACKAGES[package].AsyncClient())
+    with pytest.raises(TypeError, match=rf"^{package}\.Client is synchronous.* httpx\.Async.* kling_contract\.Client$"):
+        AsyncClient(KEY, http=PACKAGES[package].Client())
+
+
+def test_type_checkers_find_the_wrong_sort_of_http_client() -> None:
+    """Both sorts are accepted where they belong; each `ignore` is an error of mypy's where it is not needed."""
+    Client(KEY, http=httpx.Client()), Client(KEY, http=httpx2.Client())
+    AsyncClient(KEY, http=httpx.AsyncClient()), AsyncClient(KEY, http=httpx2.AsyncClient())
+    with pytest.raises(TypeError):
         Client(KEY, http=httpx.AsyncClient())  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="give Client to Client"):
+    with pytest.raises(TypeError):
         AsyncClient(KEY, http=httpx.Client())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("http", ["http://127.0.0.1:8000", httpx.Client, requests.Session()])
+@pytest.mark.parametrize("sort", [Client, AsyncClient])
+def test_what_is_no_http_client_is_refused(sort: Any, http: Any) -> None:
+    """Whatever else is given as the HTTP client is refused at once, with what is expected and what came."""
+    with pytest.raises(
+        TypeError, match=r"http must be a client of httpx or httpx2.*not (str|the class httpx|requests)"
+    ):
+        sort(KEY, http=http)
+
+
+@pytest.mark.parametrize("sort", [Client, AsyncClient])
+def test_a_missing_key_is_told(sort: Any) -> None:
+    """A client made without a key says that it needs one, and from where."""
+    with pytest.raises(TypeError, match=rf"an API key is needed: {sort.__name__}\(api_key\).*in your account"):
+        sort()
+
+
+@pytest.mark.parametrize("payload", [LINK, b"bytes", [LINK], 5])
+def test_a_payload_that_is_no_mapping_is_refused(sort: str, payload: Any) -> None:
+    """What is no mapping of fields is refused before anything is sent; the message says where an image goes."""
+    service = Service([shown(PENDING)])
+    for call in ("create", "generate"):
+        kind = type(payload).__name__
+        with pytest.raises(TypeError, match=rf"payload must be a mapping of fields to values, not {kind};.*image="):
+            play(service, sort, call, payload)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("image", [5, 0.5, [LINK], {"url": LINK}])
+def test_an_image_that_cannot_be_one_is_refused(sort: str, image: Any) -> None:
+    """A value that cannot hold an image is refused before anything is sent, by a message that says what can."""
+    service = Service([shown(PENDING)])
+    with pytest.raises(TypeError, match=rf"image must be a link.* not {type(image).__name__}$"):
+        play(service, sort, "create", image=image, prompt="p")
+    assert not service.requests
 
 
 @pytest.mark.parametrize(

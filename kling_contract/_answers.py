@@ -1,9 +1,10 @@
-"""What does an answer to a contract call mean? A generation, or the exception that says what went wrong."""
+"""Answers to contract calls, read: a generation, or the exception that says what went wrong."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -26,9 +27,10 @@ _KINDS: dict[int, type[ApiError]] = {401: Unauthorized, 403: Forbidden, 404: Not
 
 
 def read_generation(response: Any, key: Key) -> Generation:
-    """Return the generation that a 2xx answer shows. Raise AnswerError when it shows none."""
+    """Return the generation that a 2xx answer shows; no repr of it shows the key. Raise AnswerError when it shows none."""
     try:
-        return Generation.from_answer(json.loads(response.content))
+        body = json.loads(response.content)
+        return replace(Generation.from_answer(key.guarded(body)), raw=body)
     except (ValueError, RecursionError) as unreadable:
         reason = str(unreadable) if isinstance(unreadable, ValueError) else "it is nested too deeply"
         raise AnswerError(

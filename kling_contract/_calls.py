@@ -115,7 +115,7 @@ class Calls:
         """Ask how far a generation has come. Raise _OverdueError at `deadline`, a time on the clock."""
         operation = self.contract.operations[GET]
         (parameter,) = operation.query["required"]
-        response = await self._ask(operation, params={parameter: _id(generation)}, deadline=deadline)
+        response = await self._ask(operation, params={parameter: self._id(generation)}, deadline=deadline)
         return read_generation(response, self.key)
 
     async def wait(self, generation: str | Generation, pace: Pace, on_progress: Progress | None) -> Generation:
@@ -137,7 +137,7 @@ class Calls:
                         seen,
                     )
                 if lifecycle.failed(seen.status):
-                    reason = self.key.hidden_in(json.dumps(seen.error, ensure_ascii=False)[:2000])
+                    reason = self.key.hidden_in(json.dumps(seen.error, ensure_ascii=False))[:2000]
                     raise GenerationFailed(f"{self._shown(seen)}, which is a failure: {reason}", seen)
                 if lifecycle.is_final(seen.status):
                     return seen
@@ -168,6 +168,17 @@ class Calls:
         if on_progress is not None:
             on_progress(created, 0.0)
         return await self.wait(created, pace, on_progress)
+
+    def _id(self, generation: str | Generation) -> str:
+        found = generation.id if isinstance(generation, Generation) else generation
+        if not found:
+            raise ValueError("the id of the generation is empty; give the id that the create answered with")
+        if self.key.hidden_in(found) != found:
+            raise KlingError(
+                "nothing was asked: the id of the generation holds the API key, "
+                "which must not stand in a URL, since URLs are logged"
+            )
+        return found
 
     def _shown(self, generation: Generation) -> str:
         return self.key.hidden_in(f"generation {generation.id} is in status {generation.status!r}")
@@ -243,13 +254,6 @@ class Calls:
             _log.info("%s; trying again in %g s", failure, pause)
             await self.door.sleep(pause)
             tried += 1
-
-
-def _id(generation: str | Generation) -> str:
-    found = generation.id if isinstance(generation, Generation) else generation
-    if not found:
-        raise ValueError("the id of the generation is empty; give the id that the create answered with")
-    return found
 
 
 def _uncertain(failure: KlingError, *, status: int | None = None) -> CreationUncertain:

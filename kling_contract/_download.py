@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kling_contract._http import Door
+from kling_contract._key import Key
 from kling_contract._retries import PASSING, Retries, retry_after
 from kling_contract.errors import DownloadError
 from kling_contract.generation import Generation
@@ -59,12 +60,18 @@ class _Transfer:
         return headers
 
 
-async def download(door: Door, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries) -> Path:
-    """Save the video of a generation, or that at a URL, under `path` and return the path."""
-    url, announced = _source(generation)
+async def download(
+    door: Door, key: Key, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries
+) -> Path:
+    """Save the video of a generation, or that at a URL, under `path` and return the path. No message shows the key."""
     target = Path(path)
-    with _replacing(target) as file:
-        await _fetch(door, url, _Transfer(file, announced), retries)
+    try:
+        url, announced = _source(generation, key)
+        with _replacing(target) as file:
+            await _fetch(door, url, _shown(url, key), _Transfer(file, announced), retries)
+    except DownloadError as failed:
+        failed.args = (key.hidden_in(str(failed)),)
+        raise
     return target
 
 
@@ -85,7 +92,7 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             part.unlink()
 
 
-async def _fetch(door: Door, url: str, transfer: _Transfer, retries: Retries) -> None:
+async def _fetch(door: Door, url: str, shown: str, transfer: _Transfer, retries: Retries) -> None:
     tried = 0
     while True:
         asked, cause = None, None
@@ -93,7 +100,7 @@ async def _fetch(door: Door, url: str, transfer: _Transfer, retries: Retries) ->
             request = door.media_request(url, transfer.headers)
             response = await door.send(request, stream=True, follow_redirects=True)
             try:
-                broken = _begin(transfer, response, url)
+                broken = _begin(transfer, response, shown)
                 if broken is None:
                     await door.pour(response, transfer.write)
                     broken = _shortfall(transfer)
@@ -107,12 +114,12 @@ async def _fetch(door: Door, url: str, transfer: _Transfer, retries: Retries) ->
             return
         pause = retries.pause(tried, asked)
         if pause is None or isinstance(cause, door.hopeless):
-            raise DownloadError(f"the download of {_shown(url)} failed: {broken}; try it later") from cause
+            raise DownloadError(f"the download of {shown} failed: {broken}; try it later") from cause
         await door.sleep(pause)
         tried += 1
 
 
-def _begin(transfer: _Transfer, response: Any, url: str) -> str | None:
+def _begin(transfer: _Transfer, response: Any, shown: str) -> str | None:
     """Go on where the transfer stands, or start it again, as the answer says.
 
     Return why this answer is of no use but another may be, None when its body can be read. Raise
@@ -123,7 +130,7 @@ def _begin(transfer: _Transfer, response: Any, url: str) -> str | None:
         return f"the media host answered {status}"
     if status not in (200, 206, 416):
         raise DownloadError(
-            f"the media host answered {status} for {_shown(url)}; "
+            f"the media host answered {status} for {shown}; "
             "links to videos expire: get the generation again for a new one"
         )
     if headers.get("content-encoding", "identity") != "identity":
@@ -156,7 +163,7 @@ def _shortfall(transfer: _Transfer) -> str | None:
     return f"{transfer.received} bytes came of {transfer.expected or 'a video'}"
 
 
-def _source(generation: Generation | str) -> tuple[str, int | None]:
+def _source(generation: Generation | str, key: Key) -> tuple[str, int | None]:
     if isinstance(generation, str):
         url, announced = generation, None
     else:
@@ -168,10 +175,10 @@ def _source(generation: Generation | str) -> tuple[str, int | None]:
             )
         url, announced = video.url, video.file_size
     if not url.lower().startswith(("http://", "https://")):
-        raise DownloadError(f"the video is not at an http or https URL, but at {_shown(url)!r}")
+        raise DownloadError(f"the video is not at an http or https URL, but at {_shown(url, key)!r}")
     return url, announced
 
 
-def _shown(url: str) -> str:
-    """The URL without its query, in which signatures travel."""
-    return url.partition("?")[0][:200]
+def _shown(url: str, key: Key) -> str:
+    """The URL without the key, and without its query, in which signatures travel."""
+    return key.hidden_in(url).partition("?")[0][:200]

@@ -56,14 +56,14 @@ class _Base(Generic[H]):
             )
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
-        key = Key(api_key)
+        self._key = Key(api_key)
         self.contract = contract or Contract.load(revision)
         self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
         self._owned = http is None
         self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
         self._door = self._door_kind(self._http, clock or SystemClock())
         self._retries = Retries(retries)
-        self._calls = Calls(self._door, key, self.contract, self.base_url, strictness, self._retries)
+        self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, self._retries)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r}, revision={self.contract.revision.id!r})"
@@ -105,8 +105,8 @@ class Client(_Base[Http]):
     def get(self, generation: str | Generation) -> Generation:
         """Return a generation, asked for by its id, as it stands.
 
-        Raise ApiError, TransportError (each after the retries), or AnswerError when the answer cannot be
-        read.
+        Raise ApiError, TransportError (each after the retries), AnswerError when the answer cannot be read, or
+        KlingError for an id that holds the API key: it would show in the logs of URLs.
         """
         return run(self._calls.get(generation))
 
@@ -152,7 +152,7 @@ class Client(_Base[Http]):
         A broken transfer is resumed, and redirects are followed. The file appears, or replaces an older one,
         only when it is whole; on failure nothing is left, and DownloadError raised. The key is not sent.
         """
-        return run(download(self._door, generation, path, retries=self._retries))
+        return run(download(self._door, self._key, generation, path, retries=self._retries))
 
     def close(self) -> None:
         """Close the HTTP client, if it is our own."""
@@ -209,7 +209,7 @@ class AsyncClient(_Base[AsyncHttp]):
 
     async def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
         """Save a video as a file, as `Client.download` does."""
-        return await download(self._door, generation, path, retries=self._retries)
+        return await download(self._door, self._key, generation, path, retries=self._retries)
 
     async def aclose(self) -> None:
         """Close the HTTP client, if it is our own."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import json
 import logging
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import httpx2
@@ -259,12 +262,14 @@ def test_a_wait_ends_in_time(script: list[Step], retries: int, timeout: float, i
 
 @given(scripts(), st.integers(0, 2))
 @example([shown(PENDING), Step(body={"id": f"id {KEY}", "status": f"key {KEY}"})], 0)
+@example([Step(body={"id": f"id {KEY}", "status": PENDING})], 0)
 @example([shown(PENDING), Step(body={"id": f"id {KEY}", "status": FAILURE, "error": KEY})], 0)
 def test_the_key_shows_nowhere(script: list[Step], retries: int) -> None:
     """A key, even one that is echoed, is in no exception, cause, note, repr or log line, but in each header."""
     service = Service(script)
     with logged() as lines:
         result = play(service, "sync", "generate", image=LINK, prompt="p", options={"retries": retries})
+    assert KEY not in f"{result} {result!r} {getattr(result, 'generation', '')}"
     if isinstance(result, errors.KlingError):
         for error in chain(result):
             assert KEY not in f"{error} {error!r} {getattr(error, '__notes__', '')}"
@@ -281,6 +286,67 @@ def test_a_client_does_not_show_its_key() -> None:
     """Neither the repr of a client nor that of anything it is made of has the key in it."""
     client = Client(KEY, http=httpx.Client(transport=httpx.MockTransport(Service([shown(SUCCESS)]))))
     assert KEY not in f"{client!r} {vars(client)!r} {client._calls!r}"
+
+
+def escaped(text: str, form: str) -> str:
+    """Return a text with each character as the number that `form` makes of it."""
+    return "".join(form % ord(each) for each in text)
+
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": json.dumps,
+    "slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "numbers": lambda text: f'"{escaped(text, UNICODE)}"',
+    "capital numbers": lambda text: f'"{escaped(text, UNICODE.upper().replace("U", "u"))}"',
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "numbers in JSON": lambda text: json.dumps(escaped(text, UNICODE)),
+    "percent": lambda text: json.dumps(quote(text, safe="")),
+    "every percent": lambda text: json.dumps(escaped(text, "%%%02x")),
+    "UTF-16": json.dumps,
+}
+UNICODE = "\\u%04x"
+"""How JSON may write any character."""
+
+
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=5, max_size=40).map("sk-".__add__),
+    st.sampled_from(sorted(SPELLINGS)),
+    st.sampled_from([PENDING, SUCCESS, FAILURE, "odd"]),
+    st.integers(0, 2100),
+)
+@example("sk-k\\/\"'%5c-key", "JSON in JSON", SUCCESS, 0)
+@example("sk-long-enough-key", "plain", FAILURE, 1990)
+def test_a_repeated_key_shows_in_no_repr(key: str, spelling: str, status: str, before: int) -> None:
+    """However a service writes the key, wherever it does: no repr and no message shows it, and no value is changed."""
+
+    written = SPELLINGS[spelling]
+    said = f"{'.' * before} {key}"
+    members = {"url": f"https://x/{key}", "content_type": key, "file_name": key}
+    video = "{" + ", ".join(f'"{name}": {written(text)}' for name, text in members.items()) + "}"
+    text = (
+        f'{{"id": {written(key)}, "status": {written(key) if status == "odd" else json.dumps(status)}, '
+        f'"video": {video}, "error": {{{written(key)}: [{written(said)}, null]}}, "other": {written(key)}}}'
+    )
+    body = text.encode("utf-16" if spelling == "UTF-16" else "utf-8")
+    decoded = json.loads(body)
+    http = httpx.Client(transport=httpx.MockTransport(Service([Step(200, body)])))
+    client = Client(key, http=http)
+    generation = client.get("x")
+    shown = [repr(generation), str(generation), repr(generation.video), repr(generation.error), repr(generation.id)]
+    shown += [repr(copy.deepcopy(generation)), repr(pickle.loads(pickle.dumps(generation)))]
+    shown += [repr(replace(generation, status=PENDING))]
+    assert generation.raw == decoded
+    assert (generation.id, generation.error) == (decoded["id"], decoded["error"])
+    assert generation.video == Video.from_answer(decoded["video"])
+    assert json.loads(json.dumps(generation.error)) == decoded["error"]
+    if status != PENDING and not LIFECYCLE.succeeded(status):
+        with pytest.raises(errors.KlingError) as ended:
+            client.wait("x")
+        assert ended.value.generation == generation
+        shown += [repr(ended.value), str(ended.value), repr(ended.value.generation), str(vars(ended.value))]
+    for each in shown:
+        for spelt in {key, repr(key)[1:-1], decoded["id"], repr(decoded["id"])[1:-1], key[: len(key) * 2 // 3]}:
+            assert spelt not in each.replace("[key]", "\0")
 
 
 @pytest.mark.parametrize("key", ["", "  ", "a\nb", "two words", "schlüssel", "Bearer abcdefgh", "a\x7f"])
@@ -366,6 +432,15 @@ def test_an_empty_id_is_refused() -> None:
     with pytest.raises(ValueError, match="id of the generation is empty"):
         play(service, "sync", "get", "")
     assert not service.requests
+
+
+def test_an_id_that_holds_the_key_is_not_sent(sort: str) -> None:
+    """Since URLs are logged, no GET is sent with the key in its id; a generation that was paid for is not lost by that."""
+    service = Service([Step(body={"id": KEY, "status": PENDING})])
+    result = play(service, sort, "generate", image=LINK, prompt="p")
+    assert "holds the API key" in str(result)
+    assert result.generation.id == KEY
+    assert [request.method for request in service.requests] == [CONTRACT.operations[CREATE].method]
 
 
 def test_what_breaks_the_contract_is_not_sent(sort: str) -> None:

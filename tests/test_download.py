@@ -311,3 +311,20 @@ def test_a_video_of_the_fake_comes_over_a_real_port(package: Any, tmp_path: Path
     assert saved.stat().st_size == done.video.file_size
     assert saved.read_bytes()[4:8] == b"ftyp"
     assert again.read_bytes() == saved.read_bytes()
+
+
+@pytest.mark.parametrize("before", [0, 190])
+@pytest.mark.parametrize("scheme", ["https", "ftp"])
+def test_a_key_in_the_url_of_a_video_is_not_told(tmp_path: Path, scheme: str, before: int) -> None:
+    """A video at a URL in which the service repeated the key is asked for there; no message shows the key, nor a piece of it."""
+    url = f"{scheme}://media.example/{'x' * before}{KEY}/v.mp4"
+    host = Host(b"", statuses=[404, 503])
+    client = Client(KEY, http=httpx.Client(transport=httpx.MockTransport(host)), retries=0)
+    for what in (url, Generation("x", SUCCESS, (Video(url),))):
+        with pytest.raises(errors.DownloadError, match=r"media\.example") as failed:
+            client.download(what, tmp_path / "v.mp4")
+        assert KEY[:8] not in f"{failed.value} {failed.value!r}"
+    with pytest.raises(errors.DownloadError, match="no video to download") as failed:
+        client.download(Generation(KEY, f"key {KEY}"), tmp_path / "v.mp4")
+    assert KEY[:8] not in f"{failed.value} {failed.value!r}"
+    assert {str(request.url) for request in host.requests} == ({url} if scheme == "https" else set())

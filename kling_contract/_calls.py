@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,11 +25,14 @@ from kling_contract.errors import (
     UnknownStatus,
     WaitTimeout,
 )
+from kling_contract.fields import declared_fields
 from kling_contract.generation import Generation
+from kling_contract.hints import nearest
 from kling_contract.images import Image, embedded, image_url
-from kling_contract.validation import Strictness, refuses, validate
+from kling_contract.reports import failing
+from kling_contract.validation import Severity, Strictness, validate
 
-__all__ = ["Calls", "Pace", "Progress", "run"]
+__all__ = ["Calls", "Pace", "Progress", "completed", "run"]
 
 T = TypeVar("T")
 
@@ -84,6 +87,7 @@ class Calls:
     contract: Contract
     base_url: str
     strictness: Strictness
+    fail_on: Severity
     retries: Retries
 
     def pace(self, timeout: float | None, interval: float | None) -> Pace:
@@ -98,9 +102,12 @@ class Calls:
         self, payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any]
     ) -> Generation:
         """Judge, send, and read the answer. What the judgement lets pass with a warning is logged."""
-        body = self._body(payload, image, fields)
+        self._check_names(fields, ("payload", "image"))
+        return await self._send(completed(payload, image, fields, contract=self.contract))
+
+    async def _send(self, body: Mapping[str, Any]) -> Generation:
         violations = validate(body, contract=self.contract, strictness=self.strictness)
-        if refuses(violations):
+        if any(violation.severity in failing(self.fail_on) for violation in violations):
             raise InvalidPayload(violations)
         for violation in violations:
             _log.info("%s: %s", violation.severity, violation)
@@ -164,7 +171,8 @@ class Calls:
         on_progress: Progress | None,
     ) -> Generation:
         """Create, then wait. The created generation is the first progress: from then on its id is known."""
-        created = await self.create(payload, image, fields)
+        self._check_names(fields, ("payload", "image", "timeout", "interval", "on_progress"))
+        created = await self._send(completed(payload, image, fields, contract=self.contract))
         if on_progress is not None:
             on_progress(created, 0.0)
         return await self.wait(created, pace, on_progress)
@@ -189,22 +197,21 @@ class Calls:
             seen,
         )
 
-    def _body(
-        self, payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        if payload is not None and not isinstance(payload, Mapping):
-            raise TypeError(
-                f"payload must be a mapping of fields to values, not {type(payload).__name__}; "
-                "an image is given as image=…, a prompt as prompt=…"
-            )
-        if image is not None and IMAGE in fields:
-            raise TypeError(f"give image or {IMAGE}, not both")
-        first_model = self.contract.request_schema["properties"][MODEL]["enum"][0]
-        body = {MODEL: first_model, **(payload or {}), **fields}
-        if image is not None:
-            body[IMAGE] = image_url(image)
-        result: dict[str, Any] = embedded(body)
-        return result
+    def _check_names(self, fields: Mapping[str, Any], options: Sequence[str]) -> None:
+        """Raise TypeError for a field that no revision declares: it may be misspelt, and would be paid for."""
+        own = self.contract.request_schema["properties"]
+        wrong = [name for name in fields if name not in own and name not in declared_fields(self.contract)]
+        if not wrong:
+            return
+        declared = declared_fields(self.contract)
+        told = []
+        for name in wrong:
+            near = nearest(name, [*declared, *options])
+            told.append(f"{name} (did you mean {near[0]}?)" if near else name)
+        raise TypeError(
+            f"no revision declares {', '.join(told)}; declared are {', '.join(declared)}; "
+            f"to send what is not declared, give it in the payload: payload={{{wrong[0]!r}: …}}"
+        )
 
     async def _ask(
         self,
@@ -254,6 +261,28 @@ class Calls:
             _log.info("%s; trying again in %g s", failure, pause)
             await self.door.sleep(pause)
             tried += 1
+
+
+def completed(
+    payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any], *, contract: Contract
+) -> dict[str, Any]:
+    """Return the payload as it is sent: `fields` over `payload`, images as text, the contract's first model if none is given.
+
+    Raise ImageError, and TypeError when `payload` is no mapping or the image is given twice.
+    """
+    if payload is not None and not isinstance(payload, Mapping):
+        raise TypeError(
+            f"payload must be a mapping of fields to values, not {type(payload).__name__}; "
+            "an image is given as image=…, a prompt as prompt=…"
+        )
+    first_model = contract.request_schema["properties"][MODEL]["enum"][0]
+    body = {MODEL: first_model, **(payload or {}), **fields}
+    if image is not None:
+        if IMAGE in body:
+            raise TypeError(f"the first frame is given twice: give image=… or {IMAGE}, not both")
+        body[IMAGE] = image_url(image)
+    result: dict[str, Any] = embedded(body)
+    return result
 
 
 def _uncertain(failure: KlingError, *, status: int | None = None) -> CreationUncertain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import httpx
@@ -17,9 +17,11 @@ from kling_contract._key import Key
 from kling_contract._retries import Retries
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract
+from kling_contract.fields import Fields
 from kling_contract.generation import Generation, Video
 from kling_contract.images import Image
-from kling_contract.validation import Strictness
+from kling_contract.reports import SEVERITIES
+from kling_contract.validation import Severity, Strictness
 
 __all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
 
@@ -47,6 +49,7 @@ class _Base(Generic[H]):
         contract: Contract | None = None,
         revision: str | None = None,
         strictness: Strictness = "lax",
+        fail_on: Severity = "error",
         retries: int = 5,
     ) -> None:
         if api_key is None:
@@ -54,6 +57,8 @@ class _Base(Generic[H]):
                 f"an API key is needed: {type(self).__name__}(api_key); "
                 "the provider shows it in your account, and a fake server takes any text"
             )
+        if fail_on not in SEVERITIES:
+            raise ValueError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
         self._key = Key(api_key)
@@ -63,7 +68,7 @@ class _Base(Generic[H]):
         self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
         self._door = self._door_kind(self._http, clock or SystemClock())
         self._retries = Retries(retries)
-        self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, self._retries)
+        self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, fail_on, self._retries)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r}, revision={self.contract.revision.id!r})"
@@ -76,7 +81,9 @@ class Client(_Base[Http]):
     httpx2 to send through (None: one of our own, closed with this one; a given one stays open and as it is).
     `base_url` is where the service is (None: where the contract says). `clock` is waited on (None: the
     system's). `contract`, or else `revision`, says what the service understands (None: the default revision).
-    `strictness` is how a payload is judged before it is sent: see `validate`. `retries` is how often one
+    `strictness` is how a payload is judged before it is sent: see `validate`. `fail_on` is the least severity of what
+    is not sent: with "warning" also a payload that the service may take, but with something in it that is not declared,
+    deprecated or only tolerated. `retries` is how often one
     request is repeated at most, after 1, 2, 4 … seconds or when the service says; a create is repeated only
     when it certainly did nothing. Raise ValueError for a key or a URL that cannot be used, and TypeError for
     a missing key and an HTTP client of the wrong sort.
@@ -86,17 +93,19 @@ class Client(_Base[Http]):
     _http_kind = httpx.Client
 
     def create(
-        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Any
+        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Unpack[Fields]
     ) -> Generation:
         """Create a generation, which is billed, and return it as the service accepted it.
 
         The payload is `payload` with `fields` over it; the model is the contract's first one unless it is
-        given. `image` is the first frame: a link, a data URI, the path of a local file, its bytes, or the
-        file opened for reading bytes. A path object, bytes or an open file may stand for any other image,
-        too; all of them are sent as data URIs. What the contract tolerates or advises against is logged at
-        INFO, under "kling_contract".
+        given. `fields` are those that any revision declares; others can only be given in `payload`. `image`
+        is the first frame: a link, a data URI, the path of a local file, its bytes, or the file opened for
+        reading bytes. A path object, bytes or an open file may stand for any other image, too; all of them
+        are sent as data URIs. What the contract tolerates or advises against is refused if `fail_on` says so,
+        and else logged at INFO, under "kling_contract".
 
-        Raise InvalidPayload or ImageError before anything is sent, ApiError when the service refused,
+        Raise TypeError for a field that no revision declares and for a first frame that is given twice,
+        InvalidPayload or ImageError before anything is sent, ApiError when the service refused,
         TransportError when it could not be reached at all, and CreationUncertain when nobody knows whether it
         accepted.
         """
@@ -137,7 +146,7 @@ class Client(_Base[Http]):
         timeout: float | None = None,
         interval: float | None = None,
         on_progress: Progress | None = None,
-        **fields: Any,
+        **fields: Unpack[Fields],
     ) -> Generation:
         """Create a generation as `create` does, then `wait` for it.
 
@@ -173,7 +182,7 @@ class AsyncClient(_Base[AsyncHttp]):
     _http_kind = httpx.AsyncClient
 
     async def create(
-        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Any
+        self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Unpack[Fields]
     ) -> Generation:
         """Create a generation, as `Client.create` does."""
         return await self._calls.create(payload, image, fields)
@@ -201,7 +210,7 @@ class AsyncClient(_Base[AsyncHttp]):
         timeout: float | None = None,  # noqa: ASYNC109 - on our clock, not the loop's
         interval: float | None = None,
         on_progress: Progress | None = None,
-        **fields: Any,
+        **fields: Unpack[Fields],
     ) -> Generation:
         """Create a generation and wait for it, as `Client.generate` does."""
         pace = self._calls.pace(timeout, interval)

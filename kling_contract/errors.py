@@ -83,11 +83,15 @@ class ImageError(KlingError):
 
 
 class InvalidPayload(KlingError):
-    """The payload breaks the contract. `violations` says where and how; nothing was sent."""
+    """The payload breaks the contract, or has warnings and these are refused. `violations` are what is wrong; nothing was sent."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        lines = "\n".join(f"  {violation}" for violation in violations)
-        super().__init__(f"nothing was sent: the payload breaks the contract\n{lines}")
+        lines = "\n".join(f"  {violation.severity} {violation}" for violation in violations)
+        broken = any(violation.severity == "error" for violation in violations)
+        why = (
+            "the payload breaks the contract" if broken else "warnings are refused (fail_on), and the payload has some"
+        )
+        super().__init__(f"nothing was sent: {why}\n{lines}")
         self.violations = tuple(violations)
 
 

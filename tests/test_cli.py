@@ -225,6 +225,41 @@ def test_what_breaks_the_contract_is_not_sent(run: Run) -> None:
     assert "/duration" in done.err
 
 
+@pytest.mark.parametrize("strictness", ["strict", "lax", "off"])
+def test_warnings_are_told_before_anything_is_sent(run: Run, strictness: str) -> None:
+    """A misspelt field is told on standard error though the video is made; with --fail-on warning nothing is sent."""
+    arguments = ["generate", "--image", PHOTOGRAPH, "--prompt", "x", "--field", "negativ_prompt=blur"]
+    arguments += ["--strictness", strictness]
+    done = run(*arguments)
+    (line,) = done.err.splitlines()
+    assert done.code == 0
+    assert line.startswith("kling-contract: warning /negativ_prompt: ")
+    assert "did you mean negative_prompt?" in line
+    assert "generation " in done.out
+    refused = run(*arguments, "--fail-on", "warning")
+    assert (refused.code, refused.out) == (1, "")
+    assert "nothing was sent: warnings are refused" in refused.err
+    assert "negativ_prompt" in refused.err
+    assert run(*arguments[:-4], "--fail-on", "warning").code == 0
+
+
+def test_warnings_are_told_even_if_it_then_fails(run: Run) -> None:
+    """The warning comes before the create, and so before whatever becomes of it."""
+    done = run("generate", "--image", PHOTOGRAPH, "--prompt", "x", "--field", "fps=24", "--scenario", "unauthorized")
+    assert done.code == 1
+    assert done.err.startswith("kling-contract: warning /fps")
+
+
+def test_the_image_option_goes_over_the_payload(run: Run, tmp_path: Path) -> None:
+    """--image takes the place of the payload's image, which may be one that would be refused; it cannot be given twice."""
+    payload = wrote(tmp_path / "payload.json", {**EXAMPLE, "image_url": "none"})
+    assert run("generate", payload).code == 1
+    assert run("generate", payload, "--image", PHOTOGRAPH).code == 0
+    done = run("generate", "--image", PHOTOGRAPH, "--prompt", "x", "--field", "image_url=https://x.org/a.png")
+    assert done.code == 2
+    assert "not both" in done.err
+
+
 def test_a_failed_generation_says_why(run: Run) -> None:
     """A generation that fails ends with 1 and the reason that the service gave."""
     done = run("generate", "--image", PHOTOGRAPH, "--prompt", "x", "--scenario", "fails")

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 from urllib.parse import quote
 
 import httpx
@@ -27,13 +28,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
-from kling_contract import errors
+from kling_contract import errors, hints
 from kling_contract._calls import CREATE, GET, IMAGE, MODEL, run
 from kling_contract._retries import PASSING, REFUSED_FOR_NOW, Retries
 from kling_contract.client import AsyncClient, Client, Generation, Video
 from kling_contract.clock import VirtualClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.documents import FIXTURES
+from kling_contract.fields import Fields
 
 CONTRACT = Contract.load()
 LIFECYCLE = CONTRACT.lifecycle
@@ -467,10 +469,141 @@ def test_what_is_tolerated_is_sent_and_logged(caplog: pytest.LogCaptureFixture) 
     assert len(service.requests) == 1
 
 
-def test_an_image_is_given_once() -> None:
-    """The image and the field it becomes cannot both be given."""
-    with pytest.raises(TypeError, match="not both"):
-        play(Service([shown(PENDING)]), "sync", "create", image=LINK, image_url=LINK)
+@pytest.mark.parametrize("given", [{IMAGE: LINK}, {"payload": {IMAGE: LINK}}])
+def test_an_image_is_given_once(sort: str, given: dict[str, Any]) -> None:
+    """The image and the field it becomes cannot both be given, wherever the field stands, and nothing is sent."""
+    service = Service([shown(PENDING)])
+    for call in ("create", "generate"):
+        with pytest.raises(TypeError, match="not both"):
+            play(service, sort, call, image=LINK, prompt="p", **given)
+    assert not service.requests
+
+
+def misspelt(word: str) -> st.SearchStrategy[str]:
+    """A word with one letter more, less, or other."""
+    places = st.integers(1, len(word) - 1)
+    return st.one_of(
+        places.map(lambda at: word[:at] + word[at + 1 :]),
+        places.map(lambda at: word[:at] + word[at] + word[at:]),
+        places.map(lambda at: f"{word[:at]}_{word[at + 1 :]}"),
+    ).filter(lambda slip: slip not in EVERY_FIELD and slip not in OPTIONS)
+
+
+EVERY_FIELD = {name for each in revisions() for name in Contract.load(each).request_schema["properties"]}
+OPTIONS = set(inspect.signature(Client.generate).parameters) - {"self", "fields"}
+
+
+@given(st.data(), st.sampled_from(sorted(EVERY_FIELD | OPTIONS)), st.sampled_from(["sync", "async"]))
+def test_a_misspelt_keyword_is_not_paid_for(data: st.DataObject, name: str, sort: str) -> None:
+    """A keyword that no revision declares is refused with the name that is meant, and nothing is sent."""
+    slip = data.draw(misspelt(name))
+    service = Service([shown(SUCCESS)])
+    with pytest.raises(TypeError, match=rf"{slip} \(did you mean (\w+)\?\)") as refused:
+        play(service, sort, "generate", {"image_url": LINK, "prompt": "p"}, **cast(Any, {slip: 5}))
+    meant = str(refused.value).partition("did you mean ")[2].partition("?")[0]
+    assert hints._likeness(slip, meant) >= hints._likeness(slip, name)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("call", ["create", "generate"])
+def test_all_misspelt_keywords_are_told(sort: str, call: str) -> None:
+    """Several are refused together, what is like no name with the names there are; the payload is the way to send them."""
+    service = Service([shown(SUCCESS)])
+    with pytest.raises(TypeError) as refused:
+        play(service, sort, call, image=LINK, prompt="p", durration=10, promt="p", xyzzy=3)
+    assert all(told in str(refused.value) for told in ("mean duration?", "mean prompt?", "xyzzy", "payload={"))
+    assert all(name in str(refused.value) for name in EVERY_FIELD)
+    assert not service.requests
+    play(service, sort, call, {"xyzzy": 3}, image=LINK, prompt="p")
+    assert json.loads(service.requests[0].content)["xyzzy"] == 3
+
+
+@pytest.mark.parametrize("call", ["create", "generate"])
+def test_each_option_is_known_to_those_calls_that_have_it(call: str) -> None:
+    """A misspelt option of a call is told by its name; an option of another call is not suggested."""
+    own = set(inspect.signature(getattr(Client, call)).parameters) - {"self", "fields"}
+    for option in OPTIONS:
+        with pytest.raises(TypeError) as refused:
+            play(Service([shown(SUCCESS)]), "sync", call, **cast(Any, {f"{option}_": 5}))
+        assert (f"did you mean {option}?" in str(refused.value)) == (option in own)
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_a_field_of_any_revision_may_be_named(revision: str) -> None:
+    """What some revision declares is no slip: what the own one does not declare is a warning, which can be refused."""
+    service = Service([shown(PENDING)])
+    own = Contract.load(revision).request_schema["properties"]
+    for name in EVERY_FIELD - {MODEL, IMAGE, "prompt"}:
+        play(
+            service,
+            "sync",
+            "create",
+            image=LINK,
+            prompt="p",
+            **{name: "x"},
+            options={"revision": revision, "strictness": "off"},
+        )
+        assert json.loads(service.requests[-1].content)[name] == "x"
+        refused = play(
+            service, "sync", "create", image=LINK, prompt="p", **{name: "x"},
+            options={"revision": revision, "strictness": "off", "fail_on": "warning"},
+        )  # fmt: skip
+        if name not in own:
+            assert isinstance(refused, errors.InvalidPayload)
+    assert len(service.requests) < 2 * len(EVERY_FIELD)
+
+
+def test_warnings_can_be_refused(sort: str) -> None:
+    """With fail_on="warning" a payload that draws one is not sent, and the exception says why; else it is."""
+    service = Service([shown(PENDING)])
+    payload = {IMAGE: LINK, "prompt": "p", "negativ_prompt": "blur"}
+    refused = play(service, sort, "create", payload, options={"fail_on": "warning"})
+    assert isinstance(refused, errors.InvalidPayload)
+    assert "warnings are refused" in str(refused)
+    assert "warning /negativ_prompt" in str(refused)
+    assert "did you mean negative_prompt?" in str(refused)
+    assert not service.requests
+    del payload["negativ_prompt"]
+    play(service, sort, "create", payload, options={"fail_on": "warning"})
+    assert len(service.requests) == 1
+    with pytest.raises(ValueError, match="fail_on must be one of error, warning, notice, not 'Warning'"):
+        Client(KEY, fail_on="Warning")  # type: ignore[arg-type]
+
+
+def test_the_typed_fields_are_the_documented_ones() -> None:
+    """The fields that type checkers know are those that any revision declares, each with the types that the schemas allow."""
+    types = get_type_hints(Fields)
+    assert set(types) == EVERY_FIELD
+    samples: dict[str, Any] = {"string": "", "integer": 1, "number": 0.5, "array": [], "object": {}, "boolean": True}
+    for name, annotation in types.items():
+        schemas = [Contract.load(each).request_schema["properties"].get(name, {}) for each in revisions()]
+        values = [value for schema in schemas for value in schema.get("enum", ())]
+        declared = {schema["type"] for schema in schemas if "type" in schema}
+        for kind, sample in samples.items():
+            allowed = kind in declared or (kind == "integer" and "number" in declared)
+            assert takes(annotation, sample) == (allowed or any(type(value) is type(sample) for value in values)), name
+
+
+def takes(annotation: Any, value: Any) -> bool:
+    """Does a type checker take a value for this annotation? An int is taken for a float, text for no Sequence that is meant."""
+    origin = get_origin(annotation) or annotation
+    if origin in (Union, UnionType):
+        return any(takes(each, value) for each in get_args(annotation))
+    if origin is float:
+        return type(value) in (int, float)
+    return type(value) is origin if isinstance(value, str | int | float) else isinstance(value, origin)
+
+
+def test_type_checkers_find_a_misspelt_keyword() -> None:
+    """Each `ignore` is an error of mypy's where it is not needed: a misspelt field, option or type is found before it runs."""
+    client = Client(KEY, http=httpx.Client(transport=httpx.MockTransport(Service([shown(SUCCESS)]))))
+    client.generate(image=Path(FIXTURES / "images" / "cat.jpg"), prompt="p", duration=10, cfg_scale=1, timeout=5)
+    with pytest.raises(TypeError):
+        client.generate(image=LINK, prompt="p", durration=10)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        client.create(image=LINK, prompt="p", timeout=5)  # type: ignore[call-arg]
+    with pytest.raises(errors.InvalidPayload):
+        client.create(image=LINK, prompt="p", duration="ten")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("options", [{"timeout": -1}, {"timeout": math.nan}, {"interval": 0}, {"interval": -5}])

@@ -12,11 +12,13 @@ from typing import Any
 
 import click
 
+from kling_contract._calls import IMAGE, completed
 from kling_contract.client import Client, Generation
 from kling_contract.commands import options
 from kling_contract.contract import Contract
 from kling_contract.jsontext import BadJson, parse
-from kling_contract.validation import Strictness
+from kling_contract.reports import failing
+from kling_contract.validation import Severity, Strictness, validate
 
 __all__ = ["Shown", "command", "embedded", "save"]
 
@@ -49,6 +51,7 @@ KEY_VARIABLE = "AIMLAPI_KEY"
 )
 @options.scenario
 @options.strictness
+@options.fail_on
 @options.revision
 def command(
     payload: Path | None,
@@ -61,30 +64,43 @@ def command(
     live: bool,
     scenario: str,
     strictness: Strictness,
+    fail_on: Severity,
     revision: str | None,
 ) -> None:
     """Make a video: validate, create, poll to the end, download.
 
-    PAYLOAD is a JSON file (- for standard input); options override its fields. Without --live everything happens in this
+    PAYLOAD is a JSON file (- for standard input); options override its fields. What is wrong with it is told before
+    anything is sent; if it is of the severity --fail-on or worse, nothing is sent. Without --live everything happens in this
     process, on the fake server's virtual clock: no network, no key, no waiting, no cost.
     """
-    body = _read_payload(payload)
-    body |= {name: value for name, value in {"prompt": prompt, "duration": duration}.items() if value is not None}
-    body |= dict(_field(text) for text in fields)
-    if not body and image is None:
+    given = _read_payload(payload)
+    named = dict(_field(text) for text in fields)
+    if image is not None:
+        if IMAGE in named:
+            raise click.UsageError(f"give --image or --field {IMAGE}=…, not both")
+        given.pop(IMAGE, None)
+    given |= {name: value for name, value in {"prompt": prompt, "duration": duration}.items() if value is not None}
+    given |= named
+    if not given and image is None:
         raise click.UsageError("nothing to generate from: give a payload file, or --image and --prompt")
     contract = Contract.load(revision)
     shown = Shown(real_time=live)
-    with _live(contract, strictness) if live else embedded(contract, scenario, strictness) as client, shown:
-        generation = client.generate(body, image=image, timeout=timeout, on_progress=shown.progress)
-        shown.stop()
-        _tell(contract, body, generation, live=live)
-        if output is not None:
-            save(client, generation, output)
+    with _live(contract, strictness, fail_on) if live else embedded(contract, scenario, strictness, fail_on) as client:
+        body = completed(given, image, {}, contract=contract)
+        violations = validate(body, contract=contract, strictness=strictness)
+        if not any(violation.severity in failing(fail_on) for violation in violations):  # else the client refuses it
+            for violation in violations:
+                click.echo(f"kling-contract: {violation.severity} {violation}", err=True)
+        with shown:
+            generation = client.generate(body, timeout=timeout, on_progress=shown.progress)
+            shown.stop()
+            _tell(contract, body, generation, live=live)
+            if output is not None:
+                save(client, generation, output)
 
 
 @contextmanager
-def embedded(contract: Contract, scenario: str, strictness: Strictness) -> Iterator[Client]:
+def embedded(contract: Contract, scenario: str, strictness: Strictness, fail_on: Severity) -> Iterator[Client]:
     """Give a client whose every call ends in a fake server of this process, on a clock that both share."""
     import httpx
 
@@ -94,18 +110,25 @@ def embedded(contract: Contract, scenario: str, strictness: Strictness) -> Itera
     fake = FakeServer(contract=contract, scenario=named, strictness=strictness)
     with (
         httpx.Client(transport=fake.transport()) as http,
-        Client("embedded-fake", http=http, clock=fake.clock, contract=contract, strictness=strictness) as client,
+        Client(
+            "embedded-fake",
+            http=http,
+            clock=fake.clock,
+            contract=contract,
+            strictness=strictness,
+            fail_on=fail_on,
+        ) as client,
     ):
         yield client
 
 
 @contextmanager
-def _live(contract: Contract, strictness: Strictness) -> Iterator[Client]:
+def _live(contract: Contract, strictness: Strictness, fail_on: Severity) -> Iterator[Client]:
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise click.UsageError(f"--live needs the API key in the environment variable {KEY_VARIABLE}")
     try:
-        client = Client(key, contract=contract, strictness=strictness)
+        client = Client(key, contract=contract, strictness=strictness, fail_on=fail_on)
     except ValueError as unusable:
         raise click.UsageError(f"{KEY_VARIABLE}: {unusable}") from unusable
     with client:

@@ -6,7 +6,10 @@ import functools
 import re
 from typing import Any, Self
 
-__all__ = ["EchoedText", "Key"]
+__all__ = ["KEY_VARIABLE", "EchoedText", "Key"]
+
+KEY_VARIABLE = "AIMLAPI_KEY"
+"""Environment variable that holds the API key."""
 
 
 class EchoedText(str):

@@ -13,7 +13,7 @@ import httpx
 from kling_contract._calls import Calls, Progress, run
 from kling_contract._download import download
 from kling_contract._http import AsyncDoor, AsyncHttp, Door, Http, SyncDoor
-from kling_contract._key import Key
+from kling_contract._key import KEY_VARIABLE, Key
 from kling_contract._retries import Retries
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract
@@ -29,6 +29,7 @@ TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 """For a client of our own: a create uploads megabytes, but a host that is there answers the door soon."""
 
 _MISSING: Any = None
+"""No key was given. For type checkers a key is text, so that an environment variable that may be unset is an error."""
 
 H = TypeVar("H", Http, AsyncHttp)
 
@@ -52,10 +53,14 @@ class _Base(Generic[H]):
         fail_on: Severity = "error",
         retries: int = 5,
     ) -> None:
+        self._owned = http is None
+        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
+        self._door = self._door_kind(self._http, clock or SystemClock())
         if api_key is None:
             raise TypeError(
                 f"an API key is needed: {type(self).__name__}(api_key); "
-                "the provider shows it in your account, and a fake server takes any text"
+                f"the provider shows it in your account, {type(self).__name__}.from_env() reads it from {KEY_VARIABLE}, "
+                "and a fake server takes any text"
             )
         if fail_on not in SEVERITIES:
             raise ValueError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
@@ -64,11 +69,47 @@ class _Base(Generic[H]):
         self._key = Key(api_key)
         self.contract = contract or Contract.load(revision)
         self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
-        self._owned = http is None
-        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
-        self._door = self._door_kind(self._http, clock or SystemClock())
         self._retries = Retries(retries)
         self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, fail_on, self._retries)
+
+    @classmethod
+    def from_env(
+        cls,
+        *,
+        http: H | None = None,
+        base_url: str | None = None,
+        clock: Clock | None = None,
+        contract: Contract | None = None,
+        revision: str | None = None,
+        strictness: Strictness = "lax",
+        fail_on: Severity = "error",
+        retries: int = 5,
+    ) -> Self:
+        """Make a client with the API key in the environment variable AIMLAPI_KEY, and with the options of the class.
+
+        Raise ValueError when the variable is not set or holds no usable key, and whatever the class raises.
+        """
+        key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not key:
+            raise ValueError(
+                f"the environment variable {KEY_VARIABLE} is not set or empty; "
+                "set it to the API key that the provider shows in your account"
+            )
+        try:
+            Key(key)
+        except ValueError as unusable:
+            raise ValueError(f"the environment variable {KEY_VARIABLE}: {unusable}") from None
+        return cls(
+            key,
+            http=http,
+            base_url=base_url,
+            clock=clock,
+            contract=contract,
+            revision=revision,
+            strictness=strictness,
+            fail_on=fail_on,
+            retries=retries,
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r}, revision={self.contract.revision.id!r})"
@@ -77,16 +118,17 @@ class _Base(Generic[H]):
 class Client(_Base[Http]):
     """The synchronous client.
 
-    `api_key` is sent with contract calls only, never to the host of a video. `http` is a client of httpx or
-    httpx2 to send through (None: one of our own, closed with this one; a given one stays open and as it is).
-    `base_url` is where the service is (None: where the contract says). `clock` is waited on (None: the
-    system's). `contract`, or else `revision`, says what the service understands (None: the default revision).
-    `strictness` is how a payload is judged before it is sent: see `validate`. `fail_on` is the least severity of what
-    is not sent: with "warning" also a payload that the service may take, but with something in it that is not declared,
-    deprecated or only tolerated. `retries` is how often one
-    request is repeated at most, after 1, 2, 4 … seconds or when the service says; a create is repeated only
-    when it certainly did nothing. Raise ValueError for a key or a URL that cannot be used, and TypeError for
-    a missing key and an HTTP client of the wrong sort.
+    `api_key` is sent with contract calls only, never to the host of a video; `Client.from_env()` reads it from
+    AIMLAPI_KEY. `http` is a client of httpx or httpx2 to send through (None: one of our own, closed with this
+    one; a given one stays open and as it is). `base_url` is where the service is (None: where the contract
+    says). `clock` is waited on (None: the system's). `contract`, or else `revision`, says what the service
+    understands (None: the default revision). `strictness` is how a payload is judged before it is sent: see
+    `validate`. `fail_on` is the least severity that keeps it from being sent: "warning" also refuses what is
+    undeclared, deprecated or only tolerated. `retries` is how often one request is repeated at most, after 1,
+    2, 4 … seconds or when the service says; a create is repeated only when it certainly did nothing.
+
+    Raise ValueError for a key or a URL that cannot be used, and TypeError for a missing key and an HTTP client
+    of the wrong sort.
     """
 
     _door_kind = SyncDoor

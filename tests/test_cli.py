@@ -275,18 +275,33 @@ def test_live_sends_to_the_real_address_with_the_key(run: Run, monkeypatch: pyte
     fake = FakeServer(api_key="s3cret")
     made: list[str] = []
 
-    def client(key: str, **options: Any) -> Client:
-        made.append(key)
-        return Client(key, http=httpx.Client(transport=fake.transport()), clock=fake.clock, **options)
+    class Faked(Client):
+        def __init__(self, api_key: str, **options: Any) -> None:
+            made.append(api_key)
+            http = httpx.Client(transport=fake.transport())
+            super().__init__(api_key, **{**options, "http": http, "clock": fake.clock})
 
     monkeypatch.setenv("AIMLAPI_KEY", "s3cret")
-    monkeypatch.setattr("kling_contract.commands.generate.Client", client)
+    monkeypatch.setattr("kling_contract.commands.generate.Client", Faked)
     done = run("generate", "--live", "--image", PHOTOGRAPH, "--prompt", "x")
     assert done.code == 0
     assert made == ["s3cret"]
     assert fake.journal[0].request.url.startswith(CONTRACT.base_url)
     assert next(iter(fake.generations.values())).video_url in done.out
     assert "s3cret" not in done.out + done.err
+
+
+@pytest.mark.parametrize("key", [None, "", "  ", "two words"])
+def test_live_needs_a_usable_key(run: Run, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """Without a usable key in the environment --live ends with 2 and one line that names the variable, not what it holds."""
+    if key is None:
+        monkeypatch.delenv("AIMLAPI_KEY", raising=False)
+    else:
+        monkeypatch.setenv("AIMLAPI_KEY", key)
+    done = run("generate", "--live", "--image", PHOTOGRAPH, "--prompt", "x", "--field", "fps=24")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "AIMLAPI_KEY" in done.err
+    assert "two words" not in done.err
 
 
 def test_documents_are_printed(run: Run) -> None:

@@ -891,6 +891,8 @@ def test_the_wrong_sort_of_http_client_is_refused(package: str) -> None:
         Client(KEY, http=PACKAGES[package].AsyncClient())
     with pytest.raises(TypeError, match=rf"^{package}\.Client is synchronous.* httpx\.Async.* kling_contract\.Client$"):
         AsyncClient(KEY, http=PACKAGES[package].Client())
+    with pytest.raises(TypeError, match="is asynchronous"):  # with or without a key
+        Client(http=PACKAGES[package].AsyncClient())
 
 
 def test_type_checkers_find_the_wrong_sort_of_http_client() -> None:
@@ -916,8 +918,51 @@ def test_what_is_no_http_client_is_refused(sort: Any, http: Any) -> None:
 @pytest.mark.parametrize("sort", [Client, AsyncClient])
 def test_a_missing_key_is_told(sort: Any) -> None:
     """A client made without a key says that it needs one, and from where."""
-    with pytest.raises(TypeError, match=rf"an API key is needed: {sort.__name__}\(api_key\).*in your account"):
+    with pytest.raises(
+        TypeError, match=rf"an API key is needed: {sort.__name__}\(api_key\).*in your account.*AIMLAPI_KEY"
+    ):
         sort()
+
+
+@pytest.mark.parametrize("sort", [Client, AsyncClient])
+def test_a_client_takes_its_key_from_the_environment(sort: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """from_env makes the client that the class makes of the key in AIMLAPI_KEY, with the same options."""
+    http = httpx.Client() if sort is Client else httpx.AsyncClient()
+    options: dict[str, Any] = {
+        "http": http,
+        "base_url": "http://127.0.0.1:1",
+        "clock": VirtualClock(),
+        "contract": Contract.load("latest"),
+        "revision": None,
+        "strictness": "off",
+        "fail_on": "warning",
+        "retries": 2,
+    }
+    assert set(options) == set(inspect.signature(sort).parameters) - {"api_key"}
+    assert set(options) == set(inspect.signature(sort.from_env).parameters)
+    for name, option in inspect.signature(sort.from_env).parameters.items():
+        assert option == inspect.signature(sort).parameters[name]
+    monkeypatch.setenv("AIMLAPI_KEY", f" {KEY}\n")
+    made, own = sort.from_env(**options), sort(KEY, **options)
+    assert type(made) is sort
+    assert made._calls.key.bearer == own._calls.key.bearer == f"Bearer {KEY}"
+    for name in ("contract", "base_url", "strictness", "fail_on", "retries"):
+        assert getattr(made._calls, name) == getattr(own._calls, name)
+    assert (made._http, made._door.clock, made._owned) == (http, options["clock"], False)
+    assert sort.from_env(http=http, revision=revisions()[1]).contract.revision.id == revisions()[1]
+
+
+@pytest.mark.parametrize("sort", [Client, AsyncClient])
+@pytest.mark.parametrize("key", [None, "", " \n", "two words", "schlüssel"])
+def test_a_key_that_the_environment_lacks_is_told(sort: Any, monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """Without a usable key in the environment the error names the variable, and does not show what it holds."""
+    if key is None:
+        monkeypatch.delenv("AIMLAPI_KEY", raising=False)
+    else:
+        monkeypatch.setenv("AIMLAPI_KEY", key)
+    with pytest.raises(ValueError, match="the environment variable AIMLAPI_KEY") as refused:
+        sort.from_env()
+    assert not (key and key.strip()) or key not in str(refused.value)
 
 
 @pytest.mark.parametrize("payload", [LINK, b"bytes", [LINK], 5])

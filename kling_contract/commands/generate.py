@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from kling_contract._calls import IMAGE, completed
+from kling_contract._key import KEY_VARIABLE
 from kling_contract.client import Client, Generation
 from kling_contract.commands import options
 from kling_contract.contract import Contract
@@ -21,8 +21,6 @@ from kling_contract.reports import failing
 from kling_contract.validation import Severity, Strictness, validate
 
 __all__ = ["Shown", "command", "embedded", "save"]
-
-KEY_VARIABLE = "AIMLAPI_KEY"
 
 
 @click.command("generate")
@@ -124,13 +122,10 @@ def embedded(contract: Contract, scenario: str, strictness: Strictness, fail_on:
 
 @contextmanager
 def _live(contract: Contract, strictness: Strictness, fail_on: Severity) -> Iterator[Client]:
-    key = os.environ.get(KEY_VARIABLE, "").strip()
-    if not key:
-        raise click.UsageError(f"--live needs the API key in the environment variable {KEY_VARIABLE}")
     try:
-        client = Client(key, contract=contract, strictness=strictness, fail_on=fail_on)
+        client = Client.from_env(contract=contract, strictness=strictness, fail_on=fail_on)
     except ValueError as unusable:
-        raise click.UsageError(f"{KEY_VARIABLE}: {unusable}") from unusable
+        raise click.UsageError(f"--live needs the API key: {unusable}") from unusable
     with client:
         yield client
 

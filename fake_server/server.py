@@ -24,7 +24,7 @@ from kling_contract.clock import Clock, VirtualClock
 from kling_contract.contract import Contract
 from kling_contract.errors import DocumentError
 from kling_contract.lifecycle import Timeline
-from kling_contract.validation import Strictness
+from kling_contract.validation import Strictness, check_strictness
 
 if TYPE_CHECKING:
     import httpx
@@ -72,7 +72,7 @@ class FakeServer(Assertions):
         if progression not in get_args(Progression):
             raise ValueError(f"progression must be one of {', '.join(get_args(Progression))}, not {progression!r}")
         self.contract = contract or Contract.load(revision)
-        self.strictness: Strictness = strictness
+        self.strictness: Strictness = check_strictness(strictness)
         self.progression: Progression = progression
         self.clock: Clock = clock or VirtualClock()
         self.body_limit = body_limit

@@ -16,7 +16,7 @@ from kling_contract.errors import DocumentError
 from kling_contract.exchanges import check_query, check_request, check_response, operation_of
 from kling_contract.generation import Generation
 from kling_contract.reports import Judged
-from kling_contract.validation import Strictness, Violation
+from kling_contract.validation import Strictness, Violation, check_strictness
 
 __all__ = ["TrafficJudge", "judge_recording", "title"]
 
@@ -40,6 +40,7 @@ def judge_recording(
     archive, and for one without any exchange with the API.
     """
     contract = contract or Contract.load(revision)
+    judge = TrafficJudge(contract, strictness=strictness)
     exchanges = har.read(archive)
     known = [contract, *(Contract.load(each) for each in revisions())]
     hosts = {urlsplit(contract.base_url).netloc}
@@ -50,7 +51,6 @@ def judge_recording(
     if not exchanges:
         name = "the archive" if isinstance(archive, Mapping) else archive
         raise DocumentError(f"{name}: no exchange with the API is recorded in it")
-    judge = TrafficJudge(contract, strictness=strictness)
     return [
         Judged(title(each), [found for found in judge.judge(each) if found.rule != "security"]) for each in exchanges
     ]
@@ -77,7 +77,7 @@ class TrafficJudge:
 
     def __init__(self, contract: Contract, *, strictness: Strictness = "lax") -> None:
         self._contract = contract
-        self._strictness: Strictness = strictness
+        self._strictness: Strictness = check_strictness(strictness)
         self._seen: dict[str, _Seen] = {}
         self._videos: dict[str, None] = {}
 

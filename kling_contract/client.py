@@ -21,7 +21,7 @@ from kling_contract.fields import Fields
 from kling_contract.generation import Generation, Video
 from kling_contract.images import Image
 from kling_contract.reports import SEVERITIES
-from kling_contract.validation import Severity, Strictness
+from kling_contract.validation import Severity, Strictness, check_strictness
 
 __all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
 
@@ -53,9 +53,6 @@ class _Base(Generic[H]):
         fail_on: Severity = "error",
         retries: int = 5,
     ) -> None:
-        self._owned = http is None
-        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
-        self._door = self._door_kind(self._http, clock or SystemClock())
         if api_key is None:
             raise TypeError(
                 f"an API key is needed: {type(self).__name__}(api_key); "
@@ -64,11 +61,15 @@ class _Base(Generic[H]):
             )
         if fail_on not in SEVERITIES:
             raise ValueError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
+        check_strictness(strictness)
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
         self._key = Key(api_key)
         self.contract = contract or Contract.load(revision)
         self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
+        self._owned = http is None
+        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
+        self._door = self._door_kind(self._http, clock or SystemClock())
         self._retries = Retries(retries)
         self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, fail_on, self._retries)
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation
 from kling_contract.hints import nearest
-from kling_contract.validation import Judge, Strictness, Violation, judge_for
+from kling_contract.validation import Judge, Strictness, Violation, check_strictness, judge_for
 
 __all__ = ["check_query", "check_request", "check_response", "operation_of", "same_media_type"]
 
@@ -28,6 +28,7 @@ def check_request(
     `headers` and a body under `content` or `body`. `Violation.part` says which part of it is meant. The key itself is
     looked for, never looked at.
     """
+    check_strictness(strictness)
     contract = contract or Contract.load(revision)
     found, operation = operation_of(contract, request.method, str(request.url))
     if operation is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jsonschema_rs
 
@@ -14,10 +14,21 @@ from kling_contract.contract import Contract
 from kling_contract.jsonplaces import locate, pointer
 from kling_contract.jsontext import BadJson, parse
 
-__all__ = ["Judge", "Severity", "Strictness", "Violation", "judge_for", "refuses", "validate"]
+__all__ = [
+    "STRICTNESS",
+    "Judge",
+    "Severity",
+    "Strictness",
+    "Violation",
+    "check_strictness",
+    "judge_for",
+    "refuses",
+    "validate",
+]
 
 Severity = Literal["error", "warning", "notice"]
 Strictness = Literal["strict", "lax", "off"]
+STRICTNESS: tuple[Strictness, ...] = get_args(Strictness)
 
 _NOT_JSON = "json"
 _UNDECLARED = "undeclared"
@@ -62,12 +73,19 @@ def validate(
     `payload` is a decoded JSON value, or JSON text as bytes or str: then each violation has its line and column. Of the
     severities only "error" means that the contract refuses it. "strict" holds the documents to the letter; "lax" also
     takes what the live service is known to take, as a warning; "off" makes everything a warning from which a generation
-    can still be made. Raise UnknownRevision for a revision that there is not.
+    can still be made. Raise UnknownRevision for a revision that there is not, and ValueError for another strictness.
     """
     judge = judge_for(contract or Contract.load(revision))
     if isinstance(payload, (bytes, bytearray, str)):
         return judge.text(payload if isinstance(payload, str) else bytes(payload), strictness)
     return judge.payload(payload, strictness)
+
+
+def check_strictness(strictness: Strictness) -> Strictness:
+    """Return `strictness`. Raise ValueError, which lists what there is, when it is none."""
+    if strictness not in STRICTNESS:
+        raise ValueError(f"strictness must be one of {', '.join(STRICTNESS)}, not {strictness!r}")
+    return strictness
 
 
 def refuses(violations: Sequence[Violation]) -> bool:
@@ -104,6 +122,7 @@ class Judge:
 
     def parsed(self, text: bytes | str, strictness: Strictness = "lax") -> tuple[Any, list[Violation]]:
         """Judge JSON text as `text` does; return the decoded value too (None when it is no JSON)."""
+        check_strictness(strictness)
         try:
             value = parse(text)
         except BadJson as bad:
@@ -120,6 +139,7 @@ class Judge:
 
     def payload(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
         """Judge a decoded JSON value."""
+        check_strictness(strictness)
         try:
             if self._validator.is_valid(value):
                 return []

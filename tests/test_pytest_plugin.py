@@ -216,9 +216,14 @@ def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -
         @pytest.mark.kling(scenario="nonsense")
         def test_unknown(kling):
             pass
+
+        @pytest.mark.kling(strictness="strcit")
+        def test_misspelt(kling):
+            pass
         """.replace("\n        ", "\n"),
-        errors=3,
+        errors=4,
     )
+    assert f"must be one of {', '.join(get_args(Strictness))}, not 'strcit'" in shown
     assert "does not take scenaro (did you mean scenario?)" in shown
     assert "does not take 'fails'" in shown
     assert "choose one of" in shown

@@ -13,6 +13,9 @@ import pytest
 
 import fake_server
 import kling_contract
+from fake_server import Request
+from kling_contract import Contract
+from kling_contract.validation import STRICTNESS, judge_for
 
 MODULES = [
     importlib.import_module(found.name)
@@ -59,3 +62,64 @@ def test_values_stay_as_they_are(name: str) -> None:
         setattr(value, field, None)
     with pytest.raises(AttributeError):
         object.__setattr__(value, "undeclared", None)
+
+
+CONTRACT = Contract.load()
+REQUEST = Request("GET", CONTRACT.base_url)
+ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a test is about
+    "api_key": "a-key",
+    "archive": {"log": {}},
+    "contract": CONTRACT,
+    "operation": CONTRACT.operations["getGeneration"],
+    "payload": {},
+    "query": "",
+    "request": REQUEST,
+    "self": judge_for(CONTRACT),
+    "text": "{}",
+    "value": {},
+}
+
+
+def taking(*names: str) -> dict[str, Callable[..., Any]]:
+    """Return the public calls, by name, that may be given each of these arguments. A class stands for its `__init__`."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name, public in PUBLIC.items():
+        if inspect.isclass(public):
+            found |= {f"{name}.{call.__name__}": call for call in calls(public) if call.__name__ != "__init__"}
+        if inspect.isfunction(public) or (inspect.isclass(public) and inspect.isfunction(public.__init__)):
+            found[name] = public
+    return {name: call for name, call in found.items() if set(names) <= optional(call)}
+
+
+def optional(call: Callable[..., Any]) -> set[str]:
+    """Return the names of the arguments that may be left out."""
+    return {name for name, each in inspect.signature(call).parameters.items() if each.default is not each.empty}
+
+
+def call_with(call: Callable[..., Any], **given: Any) -> None:
+    """Make a call with these arguments, and whatever else it needs."""
+    needed = {
+        name: ARGUMENTS[name]
+        for name, each in inspect.signature(call).parameters.items()
+        if name not in given and each.default is each.empty
+    }
+    result = call(**needed, **given)
+    if isinstance(result, Iterator):
+        next(result)
+
+
+@pytest.mark.parametrize("name", taking("strictness"))
+def test_a_misspelt_strictness_is_refused(name: str) -> None:
+    """Whatever takes a strictness refuses one that there is not, and lists those that there are."""
+    with pytest.raises(ValueError, match=rf"{', '.join(STRICTNESS)}, not 'Strict'"):
+        call_with(taking("strictness")[name], strictness="Strict")
+
+
+def test_every_call_that_takes_a_strictness_is_found() -> None:
+    """The search for calls finds functions, methods and classes, with inherited arguments as well."""
+    known = (
+        "kling_contract.validation.validate",
+        "kling_contract.validation.Judge.text",
+        "kling_contract.client.Client",
+    )
+    assert {*known, "fake_server.server.FakeServer"} <= set(taking("strictness"))

@@ -8,6 +8,7 @@ import click
 
 from kling_contract import reports
 from kling_contract.contract import REVISION_VARIABLE
+from kling_contract.validation import STRICTNESS
 
 __all__ = ["fail_on", "format_", "revision", "scenario", "strictness"]
 
@@ -48,7 +49,7 @@ def strictness(command: Any) -> Any:
     """Add --strictness."""
     return click.option(
         "--strictness",
-        type=click.Choice(["strict", "lax", "off"]),
+        type=click.Choice(STRICTNESS),
         default="lax",
         show_default=True,
         help="strict: the documents to the letter. lax: also what the live service is known to take. off: refuse nothing.",

@@ -21,7 +21,7 @@ from fake_server.messages import Headers, Reply, Request
 from fake_server.scenario import Scenario
 from fake_server.service import Progression, Service
 from kling_contract.clock import Clock, VirtualClock
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.errors import DocumentError
 from kling_contract.lifecycle import Timeline
 from kling_contract.validation import Strictness, check_strictness
@@ -71,7 +71,7 @@ class FakeServer(Assertions):
     ) -> None:
         if progression not in get_args(Progression):
             raise ValueError(f"progression must be one of {', '.join(get_args(Progression))}, not {progression!r}")
-        self.contract = contract or Contract.load(revision)
+        self.contract = chosen(contract, revision)
         self.strictness: Strictness = check_strictness(strictness)
         self.progression: Progression = progression
         self.clock: Clock = clock or VirtualClock()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from fake_server import har, media
 from fake_server.journal import Exchange
 from fake_server.messages import Request
-from kling_contract.contract import Contract, Operation, revisions
+from kling_contract.contract import Contract, Operation, chosen, revisions
 from kling_contract.errors import DocumentError
 from kling_contract.exchanges import check_query, check_request, check_response, operation_of
 from kling_contract.generation import Generation
@@ -39,7 +39,7 @@ def judge_recording(
     did is passed over. Whether a key was sent is not judged, since recordings are without. Raise DocumentError for what is no
     archive, and for one without any exchange with the API.
     """
-    contract = contract or Contract.load(revision)
+    contract = chosen(contract, revision)
     judge = TrafficJudge(contract, strictness=strictness)
     exchanges = har.read(archive)
     known = [contract, *(Contract.load(each) for each in revisions())]

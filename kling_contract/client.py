@@ -16,7 +16,7 @@ from kling_contract._http import AsyncDoor, AsyncHttp, Door, Http, SyncDoor
 from kling_contract._key import KEY_VARIABLE, Key
 from kling_contract._retries import Retries
 from kling_contract.clock import Clock, SystemClock
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.fields import Fields
 from kling_contract.generation import Generation, Video
 from kling_contract.images import Image
@@ -65,7 +65,7 @@ class _Base(Generic[H]):
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
         self._key = Key(api_key)
-        self.contract = contract or Contract.load(revision)
+        self.contract = chosen(contract, revision)
         self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
         self._owned = http is None
         self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http

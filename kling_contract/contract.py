@@ -15,7 +15,7 @@ from kling_contract.documents import SCHEMAS, read_json
 from kling_contract.errors import DocumentError, UnknownRevision
 from kling_contract.lifecycle import Lifecycle, Timeline
 
-__all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "revisions"]
+__all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
 
 REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 """Environment variable that names the revision where nobody else does."""
@@ -223,6 +223,17 @@ class Contract:
         for key in fragment.split("/")[1:]:
             target = target[key.replace("~1", "/").replace("~0", "~")]
         return self._resolve(target)
+
+
+def chosen(contract: Contract | None, revision: str | None) -> Contract:
+    """Return `contract`, or the one of `revision` when it is None. Raise TypeError when both are given."""
+    if contract is None:
+        return Contract.load(revision)
+    if revision is not None:
+        raise TypeError(
+            f"give contract or revision, not both: the contract is of {contract.revision}, the revision is {revision!r}"
+        )
+    return contract
 
 
 @functools.cache

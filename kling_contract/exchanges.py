@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from kling_contract.contract import Contract, Operation
+from kling_contract.contract import Contract, Operation, chosen
 from kling_contract.hints import nearest
 from kling_contract.validation import Judge, Strictness, Violation, check_strictness, judge_for
 
@@ -29,7 +29,7 @@ def check_request(
     looked for, never looked at.
     """
     check_strictness(strictness)
-    contract = contract or Contract.load(revision)
+    contract = chosen(contract, revision)
     found, operation = operation_of(contract, request.method, str(request.url))
     if operation is None:
         return [found] if found else []
@@ -74,7 +74,7 @@ def check_response(
     `response` is an httpx, httpx2 or requests response (they know their request), or a `fake_server.Reply` with its
     `request` given. What the documents do not declare is a notice, since nothing forbids it.
     """
-    contract = contract or Contract.load(revision)
+    contract = chosen(contract, revision)
     asked = request if request is not None else response.request
     unknown, operation = operation_of(contract, asked.method, str(asked.url))
     status = getattr(response, "status_code", None) or response.status

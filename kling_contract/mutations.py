@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.formats import BROKEN
 from kling_contract.hints import type_of
 from kling_contract.jsonplaces import pointer
@@ -53,7 +53,7 @@ def mutations(*, contract: Contract | None = None, revision: str | None = None) 
     The strict judgement of each is one error, with its pointer and its rule. Raise UnknownRevision, and DocumentError for
     a schema that cannot be drawn from.
     """
-    return mutations_of((contract or Contract.load(revision)).request_schema)
+    return mutations_of(chosen(contract, revision).request_schema)
 
 
 def mutations_of(schema: Any) -> tuple[Mutation, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from faker.generator import Generator
 from faker.providers import BaseProvider
 
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.schema_walk import Rules, bounds, fits, kinds, options, plain
 
 __all__ = ["Scenes", "example"]
@@ -53,7 +53,7 @@ def example(seed: int = 0, *, contract: Contract | None = None, revision: str | 
 
     Only declared members that are not deprecated. What a text is for is read from its description in the schema.
     """
-    known = contract or Contract.load(revision)
+    known = chosen(contract, revision)
     generator = Generator()
     generator.seed_instance(seed)
     fake = Scenes(generator)

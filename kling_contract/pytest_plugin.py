@@ -159,6 +159,8 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
         options["strictness"] = strictness
     for marker in reversed(list(request.node.iter_markers("kling"))):
         _check(marker)
+        if {"contract", "revision"} & set(marker.kwargs):  # they say the same thing: the nearest of them counts
+            options = {name: value for name, value in options.items() if name not in ("contract", "revision")}
         options |= marker.kwargs
     return options
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Any
 
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.mutations import mutations
 from kling_contract.payloads import example
 
@@ -22,7 +22,7 @@ def samples(
     Each is `{"payload": …, "valid": true or false, "violation": null or {"id", "pointer", "rule"}}`. Invalid ones go through the
     whole of `mutations()`, in an order that the seed decides, before one comes again in another payload.
     """
-    known = contract or Contract.load(revision)
+    known = chosen(contract, revision)
     chance = random.Random(seed)
     for _ in range(valid):
         yield {"payload": example(chance.getrandbits(64), contract=known), "valid": True, "violation": None}

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.formats import png_data_uri
 from kling_contract.lifecycle import Lifecycle, Step, Timeline
 from kling_contract.mutations import Mutation, mutations
@@ -31,7 +31,7 @@ def valid_requests(*, contract: Contract | None = None, revision: str | None = N
     Every optional member, enum value and bound comes up, and deprecated members, but none that is undeclared. Text is of
     all of Unicode; images are links, and small PNGs as data URIs. They shrink to the required members.
     """
-    return _valid(contract or Contract.load(revision))
+    return _valid(chosen(contract, revision))
 
 
 def invalid_requests(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Mutation]:
@@ -40,7 +40,7 @@ def invalid_requests(*, contract: Contract | None = None, revision: str | None =
     Each is one of `mutations()` done to one of `valid_requests()`. They shrink to a violation that still fails, in a payload
     with no more members than it needs. To meet each of them once, use `mutations()` itself.
     """
-    return _invalid(contract or Contract.load(revision))
+    return _invalid(chosen(contract, revision))
 
 
 def generations(
@@ -51,7 +51,7 @@ def generations(
     They keep the schema and what was observed: members of the answer printed for that status are there and not null,
     those of other statuses' answers absent or null. Raise ValueError for a status that is not declared.
     """
-    known = contract or Contract.load(revision)
+    known = chosen(contract, revision)
     statuses = known.lifecycle.statuses
     if status is not None and status not in statuses:
         raise ValueError(f"{status!r} is no status of {known.revision}; choose one of {', '.join(statuses)}")
@@ -60,19 +60,19 @@ def generations(
 
 def error_bodies(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Any]:
     """Draw bodies of 4xx and 5xx answers."""
-    return matching((contract or Contract.load(revision)).error_schema)
+    return matching(chosen(contract, revision).error_schema)
 
 
 def timelines(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Timeline]:
     """Draw timelines along the edges of the contract's graph, from its first status to a final one, of up to some hours."""
-    return _timelines((contract or Contract.load(revision)).lifecycle)
+    return _timelines(chosen(contract, revision).lifecycle)
 
 
 def scenarios(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
     """Draw scenarios in their JSON form: an observed or a drawn timeline, and up to three faults. Answers are the revision's."""
     from kling_contract.scenario_strategies import scenarios_of
 
-    return scenarios_of(contract or Contract.load(revision))
+    return scenarios_of(chosen(contract, revision))
 
 
 def matching(schema: Any) -> SearchStrategy[Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import jsonschema_rs
 
 from kling_contract import hints, history
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, chosen
 from kling_contract.jsonplaces import locate, pointer
 from kling_contract.jsontext import BadJson, parse
 
@@ -75,7 +75,7 @@ def validate(
     takes what the live service is known to take, as a warning; "off" makes everything a warning from which a generation
     can still be made. Raise UnknownRevision for a revision that there is not, and ValueError for another strictness.
     """
-    judge = judge_for(contract or Contract.load(revision))
+    judge = judge_for(chosen(contract, revision))
     if isinstance(payload, (bytes, bytearray, str)):
         return judge.text(payload if isinstance(payload, str) else bytes(payload), strictness)
     return judge.payload(payload, strictness)

@@ -200,6 +200,33 @@ def test_the_nearest_word_counts(inner: pytest.Pytester) -> None:
     )
 
 
+def test_the_nearest_of_contract_and_revision_counts(inner: pytest.Pytester) -> None:
+    """A contract in a marker takes the place of a revision said further away, and the other way round; both at once are refused."""
+    inner.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\nkling_revision = {REVISION}\n")
+    shown = run(
+        inner,
+        """
+        from kling_contract import Contract
+
+        @pytest.mark.kling(contract=Contract.load("latest"))
+        class TestContract:
+            def test_over_the_ini_file(self, kling):
+                assert kling.contract is Contract.load("latest")
+
+            @pytest.mark.kling(revision=REVISION)
+            def test_under_a_revision(self, kling):
+                assert kling.contract is Contract.load(REVISION)
+
+            @pytest.mark.kling(revision=REVISION, contract=Contract.load("latest"))
+            def test_both(self, kling):
+                pass
+        """.replace("\n        ", "\n"),
+        passed=2,
+        errors=1,
+    )
+    assert "give contract or revision, not both" in shown
+
+
 def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -> None:
     """Whatever FakeServer takes the marker takes, and what it does not take is refused by name, with those that there are."""
     shown = run(

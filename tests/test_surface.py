@@ -13,7 +13,7 @@ import pytest
 
 import fake_server
 import kling_contract
-from fake_server import Request
+from fake_server import Reply, Request
 from kling_contract import Contract
 from kling_contract.validation import STRICTNESS, judge_for
 
@@ -70,12 +70,15 @@ ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a te
     "api_key": "a-key",
     "archive": {"log": {}},
     "contract": CONTRACT,
+    "invalid": 1,
     "operation": CONTRACT.operations["getGeneration"],
     "payload": {},
     "query": "",
     "request": REQUEST,
+    "response": Reply(200),
     "self": judge_for(CONTRACT),
     "text": "{}",
+    "valid": 1,
     "value": {},
 }
 
@@ -123,3 +126,11 @@ def test_every_call_that_takes_a_strictness_is_found() -> None:
         "kling_contract.client.Client",
     )
     assert {*known, "fake_server.server.FakeServer"} <= set(taking("strictness"))
+
+
+@pytest.mark.parametrize("name", taking("contract", "revision"))
+def test_a_contract_and_a_revision_are_one_too_many(name: str) -> None:
+    """Whatever takes a contract or a revision refuses both together, even when they agree."""
+    for revision in ("latest", CONTRACT.revision.id):
+        with pytest.raises(TypeError, match="give contract or revision, not both"):
+            call_with(taking("contract", "revision")[name], contract=CONTRACT, revision=revision)

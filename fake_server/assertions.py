@@ -74,7 +74,7 @@ class Assertions:
                 self,
                 f"{pending:,} {unit} are neither booked nor void yet ({booked:,} are booked)",
                 None,
-                "ask when the generation has ended, or move the clock on: fake.clock.advance(seconds)",
+                "ask when the generation has ended, or move the clock on: fake.advance(seconds)",
             )
         if not (booked > 0 if amount is None else math.isclose(booked, amount)):
             wanted = "something" if amount is None else f"{amount:,} {unit}"

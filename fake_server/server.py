@@ -110,6 +110,14 @@ class FakeServer(Assertions):
                 self._store.reach(now, lead=self.clock.rate if isinstance(self.clock, VirtualClock) else 1.0)
         return now
 
+    def advance(self, seconds: float) -> None:
+        """Move the time on by `seconds`. Raise ValueError when that would move it back, TypeError unless the clock is virtual."""
+        if not isinstance(self.clock, VirtualClock):
+            raise TypeError(
+                f"{self.clock!r} cannot be moved: make the fake with clock=VirtualClock(), which is its default"
+            )
+        self.clock.advance(seconds)
+
     def play(self, scenario: Scenario | Mapping[str, Any] | Path | str) -> None:
         """Go on with another scenario. Its faults count calls from now on; generations under way keep their timeline.
 

@@ -58,51 +58,55 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def kling_clock(request: pytest.FixtureRequest) -> Clock:
-    """The clock of this test's fakes and clients: a VirtualClock, unless the marker gives another. `sleep` is a jump."""
+def kling_clock(request: pytest.FixtureRequest) -> VirtualClock:
+    """The virtual clock of this test's fakes and clients. `sleep` is a jump."""
     from kling_contract.clock import VirtualClock
 
     clock: Clock | None = _options(request).get("clock")
-    return clock or VirtualClock()
+    if clock is None:
+        return VirtualClock()
+    if not isinstance(clock, VirtualClock):
+        pytest.fail(f"kling_clock is a VirtualClock, and the marker gives {clock!r}: use kling.clock", pytrace=False)
+    return clock
 
 
 @pytest.fixture
-def kling(request: pytest.FixtureRequest, kling_clock: Clock) -> Iterator[FakeServer]:
+def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
     """A FakeServer that answers what this process sends to the API's host and the media host while the test runs."""
-    fake = _fake(request, kling_clock)
+    fake = _fake(request)
     with fake.intercept():
         yield fake
     _note(request, fake)
 
 
 @pytest.fixture
-def kling_server(request: pytest.FixtureRequest, kling_clock: Clock, _kling_port: _Port) -> Iterator[KlingServer]:
+def kling_server(request: pytest.FixtureRequest, _kling_port: _Port) -> Iterator[KlingServer]:
     """A fake on a real port, as `.url` and `.fake`. The port is the session's, and each test has a fake of its own behind it."""
-    fake = _kling_port.fake = _fake(request, kling_clock)
+    fake = _kling_port.fake = _fake(request)
     yield KlingServer(_kling_port.url, fake)
     _kling_port.fake = None
     _note(request, fake)
 
 
 @pytest.fixture
-def kling_client(request: pytest.FixtureRequest, kling: FakeServer, kling_clock: Clock) -> Iterator[Client]:
+def kling_client(request: pytest.FixtureRequest, kling: FakeServer) -> Iterator[Client]:
     """A Client of the `kling` fake, on its clock."""
     import httpx
 
     from kling_contract.client import Client
 
     with httpx.Client(transport=kling.transport()) as http:
-        yield Client(http=http, **_of(request, kling, kling_clock))
+        yield Client(http=http, **_of(request, kling))
 
 
 @pytest.fixture
-def kling_async_client(request: pytest.FixtureRequest, kling: FakeServer, kling_clock: Clock) -> AsyncClient:
+def kling_async_client(request: pytest.FixtureRequest, kling: FakeServer) -> AsyncClient:
     """An AsyncClient of the `kling` fake, on its clock. It holds no connection, so nothing needs to be closed."""
     import httpx
 
     from kling_contract.client import AsyncClient
 
-    return AsyncClient(http=httpx.AsyncClient(transport=kling.transport()), **_of(request, kling, kling_clock))
+    return AsyncClient(http=httpx.AsyncClient(transport=kling.transport()), **_of(request, kling))
 
 
 @pytest.fixture
@@ -184,15 +188,19 @@ def _check(marker: pytest.Mark) -> None:
         )
 
 
-def _fake(request: pytest.FixtureRequest, clock: Clock) -> FakeServer:
+def _fake(request: pytest.FixtureRequest) -> FakeServer:
     from fake_server.server import FakeServer
+    from kling_contract.clock import VirtualClock
 
-    return FakeServer(**{**_options(request), "clock": clock})
+    options = _options(request)
+    if isinstance(options.get("clock"), VirtualClock | None):
+        options["clock"] = request.getfixturevalue("kling_clock")
+    return FakeServer(**options)
 
 
-def _of(request: pytest.FixtureRequest, fake: FakeServer, clock: Clock) -> dict[str, Any]:
+def _of(request: pytest.FixtureRequest, fake: FakeServer) -> dict[str, Any]:
     key = _options(request).get("api_key") or _KEY
-    return {"api_key": key, "contract": fake.contract, "clock": clock, "strictness": fake.strictness}
+    return {"api_key": key, "contract": fake.contract, "clock": fake.clock, "strictness": fake.strictness}
 
 
 def _note(request: pytest.FixtureRequest, fake: FakeServer) -> None:

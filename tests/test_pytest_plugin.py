@@ -142,6 +142,30 @@ def test_clients_clock_and_fake_belong_together(inner: pytest.Pytester) -> None:
     )
 
 
+def test_a_fake_may_follow_the_real_time(inner: pytest.Pytester) -> None:
+    """With a clock of the marker's, fake and clients follow that; kling_clock is virtual in every test, or refused."""
+    shown = run(
+        inner,
+        """
+        from kling_contract import SystemClock
+        pytestmark = pytest.mark.kling(clock=SystemClock())
+
+        def test_fake(kling, kling_client):
+            assert kling_client.create(PAYLOAD).id in kling.generations
+            assert abs(kling.now() - time.time()) < 60
+
+        def test_port(kling_server):
+            assert abs(kling_server.fake.now() - time.time()) < 60
+
+        def test_virtual(kling_clock):
+            pass
+        """.replace("\n        ", "\n"),
+        passed=2,
+        errors=1,
+    )
+    assert "kling_clock is a VirtualClock, and the marker gives SystemClock()" in shown
+
+
 def test_a_real_port_for_the_session_and_a_fake_for_each_test(inner: pytest.Pytester) -> None:
     """Every test has the same URL and a fake of its own behind it, made as its marker says; videos come from there."""
     run(

@@ -52,6 +52,14 @@ def test_all_python_in_the_readme_runs(
     assert (tmp_path / "clip.mp4").stat().st_size > 0
 
 
+def test_all_python_in_the_readme_is_typed(tmp_path: Path) -> None:
+    """A type checker finds nothing wrong with the Python of the README, read as one program."""
+    program = tmp_path / "readme.py"
+    program.write_text("\n".join(["# mypy: allow-untyped-defs", *blocks("python")]))
+    checked = subprocess.run([sys.executable, "-m", "mypy", program], cwd=ROOT, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
+
+
 def test_the_pytest_example_in_the_readme_runs(pytester: pytest.Pytester) -> None:
     """The example with fixtures and marker passes as a test module of its own."""
     (example,) = [block for block in blocks("python") if "@pytest.mark.kling" in block]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request, Scenario
 from fake_server.messages import Headers
-from kling_contract import Contract, Timeline, VirtualClock, check_response, revisions, validate
+from kling_contract import Contract, SystemClock, Timeline, check_response, revisions, validate
 from kling_contract.errors import DocumentError
 from kling_contract.strategies import valid_requests
 from kling_contract.validation import refuses
@@ -42,11 +42,6 @@ def get(fake: FakeServer, generation_id: str) -> Reply:
     return fake.handle(Request(operation.method, f"{fake.contract.base_url}{operation.path}?{query}", Headers(KEY)))
 
 
-def advance(fake: FakeServer, seconds: float) -> None:
-    assert isinstance(fake.clock, VirtualClock)
-    fake.clock.advance(seconds)
-
-
 @pytest.mark.parametrize("revision", revisions())
 @pytest.mark.parametrize("scenario", ["happy", "fails"])
 def test_a_generation_follows_its_timeline(revision: str, scenario: str) -> None:
@@ -60,7 +55,7 @@ def test_a_generation_follows_its_timeline(revision: str, scenario: str) -> None
     polled = Request("GET", request.url)
     elapsed = 0.0
     for step in fake.scenario.timeline_under(fake.contract).steps:
-        advance(fake, step.at - elapsed)
+        fake.advance(step.at - elapsed)
         elapsed = step.at
         reply = get(fake, created.json()["id"])
         assert reply.json()["status"] == step.status
@@ -74,7 +69,7 @@ def test_whatever_is_valid_is_made(payload: dict[str, Any], data: st.DataObject)
     fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
     created = create(fake, payload)
     assert created.status == fake.contract.operations["createGeneration"].success
-    advance(fake, fake.contract.timeline.final.at)
+    fake.advance(fake.contract.timeline.final.at)
     done = get(fake, created.json()["id"]).json()
     assert fake.contract.lifecycle.succeeded(done["status"])
     film = fake.handle(Request("GET", done["video"]["url"]))
@@ -187,7 +182,7 @@ def test_the_bill_follows_the_generation() -> None:
     for fake in (good, bad):
         create(fake, EXAMPLE)
         assert (fake.ledger.booked, fake.ledger.pending) == (0, fake.contract.price(5))
-        advance(fake, 10_000)
+        fake.advance(10_000)
         assert fake.ledger.pending == 0
     assert good.ledger.booked == good.contract.price(5)
     assert bad.ledger.booked == 0
@@ -230,7 +225,7 @@ def test_videos_are_where_the_answer_says() -> None:
     created = fake.handle(Request("POST", origin + operation.path, sent, json.dumps(EXAMPLE).encode())).json()
     path = urlsplit(fake.generations[created["id"]].video_url).path
     assert fake.handle(Request("GET", origin + path)).status == 404
-    advance(fake, fake.contract.timeline.final.at)
+    fake.advance(fake.contract.timeline.final.at)
     query = urlencode({fake.contract.operations["getGeneration"].query["required"][0]: created["id"]})
     url = fake.handle(Request("GET", f"{origin}{operation.path}?{query}", Headers(KEY))).json()["video"]["url"]
     assert url == origin + path
@@ -259,7 +254,7 @@ def test_a_scenario_can_be_given_in_any_form(tmp_path: Any) -> None:
         fake = FakeServer(scenario=scenario)
         assert fake.scenario == made
         created = create(fake, EXAMPLE).json()
-        advance(fake, 5)
+        fake.advance(5)
         assert get(fake, created["id"]).json()["status"] == "vanished"
     with pytest.raises(DocumentError, match=r"choose one of .*fails, .*happy"):
         FakeServer(scenario="nonsense")
@@ -291,7 +286,7 @@ def test_polls_move_their_own_generation(polled: list[int], seconds: float) -> N
     ids = [create(fake, EXAMPLE).json()["id"] for _ in range(3)]
     seen = [0, 0, 0]
     for which in polled:
-        advance(fake, seconds)
+        fake.advance(seconds)
         answer = get(fake, ids[which]).json()
         assert answer["status"] == steps[min(seen[which], len(steps) - 1)].status
         assert ("video" in answer) == fake.contract.lifecycle.succeeded(answer["status"])
@@ -325,7 +320,7 @@ def test_another_scenario_leaves_what_is_under_way() -> None:
     before = create(fake, EXAMPLE).json()["id"]
     fake.play("fails")
     after = create(fake, EXAMPLE).json()["id"]
-    advance(fake, 10_000)
+    fake.advance(10_000)
     lifecycle = fake.contract.lifecycle
     assert lifecycle.succeeded(get(fake, before).json()["status"])
     assert lifecycle.failed(get(fake, after).json()["status"])
@@ -374,3 +369,21 @@ def test_a_call_that_was_dropped_is_in_the_journal(path: str) -> None:
         fake.handle(Request("GET", generation.video_url))
     assert fake.journal[-1].reply.cut == 0
     assert fake.journal[-1].operation == (operation if path == "create" else None)
+
+
+@given(st.floats(0, 1e6))
+def test_a_fake_moves_its_own_time(seconds: float) -> None:
+    """advance moves the clock of the fake, and what is on it, by so many seconds."""
+    fake = FakeServer()
+    before = fake.now()
+    fake.advance(seconds)
+    assert fake.now() == fake.clock.now() == before + seconds
+
+
+def test_time_that_cannot_be_moved_is_not_moved() -> None:
+    """advance says what to do where the time is the real one, and refuses to go back."""
+    with pytest.raises(TypeError, match=r"SystemClock\(\) cannot be moved: .*clock=VirtualClock\(\)"):
+        FakeServer(clock=SystemClock()).advance(1)
+    fake = FakeServer()
+    with pytest.raises(ValueError, match="not -1"):
+        fake.advance(-1)

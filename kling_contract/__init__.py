@@ -1,14 +1,20 @@
 """Test against AI/ML API's Kling video endpoints without calling them: the contract as data, a validator and a thin client.
 
-Names are loaded when they are first used, so that importing the package costs nothing.
+Names and submodules are loaded when they are first used, so that importing the package costs nothing.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kling_contract import checks as checks
+    from kling_contract import drift as drift
+    from kling_contract import errors as errors
+    from kling_contract import mutations as mutations
+    from kling_contract import payloads as payloads
+    from kling_contract import strategies as strategies
     from kling_contract.client import AsyncClient as AsyncClient
     from kling_contract.client import Client as Client
     from kling_contract.client import Generation as Generation
@@ -17,26 +23,70 @@ if TYPE_CHECKING:
     from kling_contract.clock import SystemClock as SystemClock
     from kling_contract.clock import VirtualClock as VirtualClock
     from kling_contract.contract import Contract as Contract
+    from kling_contract.contract import Operation as Operation
     from kling_contract.contract import revisions as revisions
+    from kling_contract.errors import AnswerError as AnswerError
+    from kling_contract.errors import ApiError as ApiError
+    from kling_contract.errors import ContractBroken as ContractBroken
+    from kling_contract.errors import CreationUncertain as CreationUncertain
+    from kling_contract.errors import DocumentError as DocumentError
+    from kling_contract.errors import DownloadError as DownloadError
+    from kling_contract.errors import Forbidden as Forbidden
+    from kling_contract.errors import GenerationFailed as GenerationFailed
+    from kling_contract.errors import ImageError as ImageError
+    from kling_contract.errors import InvalidPayload as InvalidPayload
     from kling_contract.errors import KlingError as KlingError
+    from kling_contract.errors import NotFound as NotFound
+    from kling_contract.errors import RateLimited as RateLimited
+    from kling_contract.errors import ServiceFailure as ServiceFailure
+    from kling_contract.errors import TransportError as TransportError
+    from kling_contract.errors import Unauthorized as Unauthorized
+    from kling_contract.errors import UnknownRevision as UnknownRevision
+    from kling_contract.errors import UnknownStatus as UnknownStatus
+    from kling_contract.errors import Unreachable as Unreachable
+    from kling_contract.errors import WaitTimeout as WaitTimeout
     from kling_contract.exchanges import check_request as check_request
     from kling_contract.exchanges import check_response as check_response
     from kling_contract.lifecycle import Timeline as Timeline
+    from kling_contract.validation import Severity as Severity
+    from kling_contract.validation import Strictness as Strictness
     from kling_contract.validation import Violation as Violation
     from kling_contract.validation import validate as validate
 
 _HOMES = {
+    "AnswerError": "errors",
+    "ApiError": "errors",
     "AsyncClient": "client",
     "Client": "client",
     "Clock": "clock",
     "Contract": "contract",
+    "ContractBroken": "errors",
+    "CreationUncertain": "errors",
+    "DocumentError": "errors",
+    "DownloadError": "errors",
+    "Forbidden": "errors",
     "Generation": "client",
+    "GenerationFailed": "errors",
+    "ImageError": "errors",
+    "InvalidPayload": "errors",
     "KlingError": "errors",
+    "NotFound": "errors",
+    "Operation": "contract",
+    "RateLimited": "errors",
+    "ServiceFailure": "errors",
+    "Severity": "validation",
+    "Strictness": "validation",
     "SystemClock": "clock",
     "Timeline": "lifecycle",
+    "TransportError": "errors",
+    "Unauthorized": "errors",
+    "UnknownRevision": "errors",
+    "UnknownStatus": "errors",
+    "Unreachable": "errors",
     "Video": "client",
     "Violation": "validation",
     "VirtualClock": "clock",
+    "WaitTimeout": "errors",
     "check_request": "exchanges",
     "check_response": "exchanges",
     "revisions": "contract",
@@ -49,11 +99,13 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    """Load a promised name, or a submodule, when it is first used."""
+    if name in _HOMES:
+        globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,45 @@ def test_every_promised_name_is_there() -> None:
         assert set(package.__all__) <= set(dir(package))
         with pytest.raises(AttributeError, match="nonsense"):
             _ = package.nonsense
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"kling_contract.{name}" for name in "checks drift errors mutations payloads strategies".split()),
+        "fake_server.scenario",
+    ],
+)
+def test_submodules_need_no_import_of_their_own(module: str) -> None:
+    """After an import of a package alone, a submodule is an attribute of it."""
+    package = module.partition(".")[0]
+    code = f"import sys, {package}; found = {module}; assert found is sys.modules[{module!r}]"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_exception_is_at_the_front() -> None:
+    """Whatever the project raises on purpose can be had from the package itself."""
+    import kling_contract
+    from kling_contract import errors
+
+    for name in errors.__all__:
+        assert getattr(kling_contract, name) is getattr(errors, name)
+    assert set(errors.__all__) <= set(kling_contract.__all__)
+
+
+@pytest.mark.parametrize("package", ["kling_contract", "fake_server"])
+def test_what_is_loaded_late_has_its_type(package: str) -> None:
+    """A type checker is told of each name that a package loads when it is first used, and of no other name of its modules."""
+    tree = ast.parse(MODULES[package].read_text())
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    told = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and node.module != package
+        for alias in node.names
+    }
+    homes = importlib.import_module(package)._HOMES
+    assert told == {name: f"{package}.{home}" for name, home in homes.items()}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,22 +37,32 @@ class Scenario:
     faults: tuple[Fault, ...] = ()
 
     @classmethod
-    def load(cls, scenario: Scenario | Mapping[str, Any] | Path | str) -> Scenario:
+    def load(cls, scenario: Scenario | Mapping[str, Any] | Path | str, *, folder: Path | None = None) -> Scenario:
         """Return a scenario from itself, its data, the JSON file that holds it, or the name of a shipped one.
 
-        Raise DocumentError, which says what is wrong with the data or the file, or lists the shipped ones.
+        A text that ends in .json is the path of a file; a relative path starts at `folder` (None: the working directory).
+        Raise DocumentError, which says what is wrong with the data or the file, or names the nearest shipped scenario.
         """
         if isinstance(scenario, Scenario):
             return scenario
         if isinstance(scenario, Mapping):
             return cls.from_data(scenario)
-        path = scenario if isinstance(scenario, Path) else _FOLDER / f"{scenario}.json"
-        if isinstance(scenario, str) and scenario not in scenarios():
-            raise DocumentError(f"there is no scenario {scenario!r}; choose one of {', '.join(scenarios())}")
+        if isinstance(scenario, str) and not scenario.endswith(".json"):
+            return cls.shipped(scenario)
+        path = Path(folder or "", scenario)
         try:
             return cls.from_data(read_json(path))
+        except FileNotFoundError as missing:
+            raise DocumentError(f"there is no file {path}{_advice(path.stem)}") from missing
         except (OSError, ValueError, DocumentError) as unfit:
             raise DocumentError(f"{path} cannot be used: {unfit}") from unfit
+
+    @classmethod
+    def shipped(cls, name: str) -> Self:
+        """Return the shipped scenario of this name. Raise DocumentError, which names the nearest, when there is none."""
+        if name not in scenarios():
+            raise DocumentError(f"there is no scenario {name!r}{_advice(name)}")
+        return cls.from_data(read_json(_FOLDER / f"{name}.json"))
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
@@ -87,6 +98,12 @@ class Scenario:
             known = (name for name, part in contract.observed.items() if isinstance(part, Mapping) and "steps" in part)
             raise DocumentError(f"there is no timeline {self.timeline!r}; choose one of {', '.join(known)}")
         return Timeline.from_steps(observed["steps"])
+
+
+def _advice(name: str) -> str:
+    near = difflib.get_close_matches(name[:100].lower(), scenarios(), n=1)
+    meant = f" (did you mean the scenario {near[0]}?)" if near else ""
+    return f"{meant}; choose one of {', '.join(scenarios())}"
 
 
 def scenarios() -> tuple[str, ...]:

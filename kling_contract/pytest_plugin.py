@@ -157,8 +157,12 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the arguments of this test's fake: of the configuration, then the command line, then the markers."""
     config = request.config
     options: dict[str, Any] = {name: value for name in _DEFAULTS if (value := config.getini(f"kling_{name}"))}
-    if str(options.get("scenario", "")).endswith(".json"):
-        options["scenario"] = (config.inipath.parent if config.inipath else config.rootpath) / options["scenario"]
+    if scenario := options.get("scenario"):
+        from fake_server.scenario import Scenario
+
+        options["scenario"] = Scenario.load(
+            scenario, folder=config.inipath.parent if config.inipath else config.rootpath
+        )
     if strictness := config.getoption("kling_strictness"):
         options["strictness"] = strictness
     for marker in reversed(list(request.node.iter_markers("kling"))):

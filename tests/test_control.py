@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -117,6 +118,14 @@ def test_each_scenario_can_be_played(name: str) -> None:
     assert told(fake, "scenario", {"name": name}) == data
     told(fake, "scenario", "happy")
     assert told(fake, "scenario", data) == told(fake, "scenario") == data
+
+
+def test_no_file_is_read_for_a_caller(tmp_path: Path) -> None:
+    """The control path takes the names of shipped scenarios and no paths, so that nobody can read a file through it."""
+    path = tmp_path / "mine.json"
+    path.write_text('{"name": "mine"}')
+    for sent in (str(path), {"name": str(path)}):
+        assert refused(controlled(), "scenario", sent)[0] == 400
 
 
 def test_scenarios_of_their_own_are_played() -> None:

@@ -165,6 +165,36 @@ def test_a_file_that_holds_no_scenario_is_refused(text: str, message: str, tmp_p
     assert str(path) in str(refused.value)
 
 
+def test_a_file_is_taken_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that ends in .json is a file, as a path is; a relative one starts at the working directory, or the folder given."""
+    path = tmp_path / "flaky.json"
+    path.write_text('{"name": "mine"}')
+    (tmp_path / "elsewhere").mkdir()
+    for scenario in (path, str(path)):
+        assert FakeServer(scenario=scenario).scenario.name == "mine"
+    assert (
+        Scenario.load("flaky.json", folder=tmp_path).name == Scenario.load(path, folder=Path("nowhere")).name == "mine"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert FakeServer(scenario="flaky.json").scenario.name == "mine"
+    fake = FakeServer()
+    fake.play("elsewhere/../flaky.json")
+    assert fake.scenario.name == "mine"
+
+
+@pytest.mark.parametrize("name", scenarios())
+def test_a_misspelt_scenario_is_nearly_found(name: str, tmp_path: Path) -> None:
+    """A name that there is not, and a file that there is not, are refused with the nearest shipped scenario, and all of them."""
+    slip = f"{name[:-1]}x"
+    for scenario in (slip, f"{slip}.json", tmp_path / f"{slip}.json"):
+        with pytest.raises(DocumentError) as refused:
+            Scenario.load(scenario)
+        said = str(refused.value)
+        assert said.startswith((f"there is no scenario {slip!r}", f"there is no file {scenario}"))
+        assert f"did you mean the scenario {name}?" in said
+        assert all(each in said for each in scenarios())
+
+
 @pytest.mark.parametrize(
     ("scenario", "message"),
     [

@@ -104,8 +104,7 @@ def embedded(contract: Contract, scenario: str, strictness: Strictness, fail_on:
 
     from fake_server.server import FakeServer
 
-    named: str | Path = Path(scenario) if scenario.endswith(".json") else scenario
-    fake = FakeServer(contract=contract, scenario=named, strictness=strictness)
+    fake = FakeServer(contract=contract, scenario=scenario, strictness=strictness)
     with (
         httpx.Client(transport=fake.transport()) as http,
         Client(

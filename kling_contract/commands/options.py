@@ -63,5 +63,5 @@ def scenario(command: Any) -> Any:
         metavar="NAME",
         default="happy",
         show_default=True,
-        help="How generations go: a shipped scenario, or a JSON file.",
+        help="How generations go: a shipped scenario, or a file whose name ends in .json.",
     )(command)

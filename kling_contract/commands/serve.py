@@ -105,7 +105,7 @@ def command(
 
     fake = FakeServer(
         revision=revision,
-        scenario=Path(scenario) if scenario.endswith(".json") else scenario,
+        scenario=scenario,
         progression=progression,
         strictness=strictness,
         clock=VirtualClock(rate=rate),

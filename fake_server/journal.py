@@ -107,13 +107,29 @@ class Journal(Sequence[Exchange]):
     @overload
     def __getitem__(self, index: slice) -> Sequence[Exchange]: ...
     def __getitem__(self, index: int | slice) -> Exchange | Sequence[Exchange]:
-        return list(self._kept)[index] if isinstance(index, slice) else self._kept[index]
+        if isinstance(index, slice):
+            return list(self._kept)[index]
+        try:
+            return self._kept[index]
+        except IndexError:
+            raise IndexError(self._without(index)) from None
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(tuple(self._kept))
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def _without(self, index: int) -> str:
+        """Say why there is no exchange at `index`."""
+        if self._kept:
+            held = len(self._kept)
+            lost = f"; {self.dropped} older ones were dropped" if self.dropped else ""
+            return f"the journal has no exchange {index}: it holds {held}, from 0 to {held - 1} or from -{held} to -1{lost}"
+        return (
+            f"the journal has no exchange {index}: it is empty, since nothing was sent to this fake, or it was reset. "
+            "Was the request sent inside intercept(), or to the URL of live(), and to this fake and no other?"
+        )
 
     def __repr__(self) -> str:
         lost = f", {self.dropped} older ones dropped" if self.dropped else ""

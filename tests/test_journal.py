@@ -47,6 +47,27 @@ def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: i
     assert (len(journal), journal.dropped) == (0, 0)
 
 
+@given(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9))
+def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: int) -> None:
+    """Within its length the journal is read as a list is; beyond it, it says what it holds, or what to look at if it is empty."""
+    journal = Journal(exchanges=max(1, kept))
+    for at in range(kept + older if kept else 0):
+        journal.add(exchange(float(at)))
+    if -kept <= index < kept:
+        assert journal[index] is list(journal)[index]
+        return
+    with pytest.raises(IndexError) as refused:
+        _ = journal[index]
+    said = str(refused.value)
+    assert f"no exchange {index}" in said
+    if kept:
+        assert f"it holds {kept}, from 0 to {kept - 1} or from -{kept} to -1" in said
+        assert (f"{older} older ones were dropped" in said) == bool(older)
+    else:
+        assert "nothing was sent to this fake" in said
+        assert all(way in said for way in ("intercept()", "live()"))
+
+
 def authorization(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 

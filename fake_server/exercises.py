@@ -179,7 +179,8 @@ def _run(call: Callable[[], Any], scenario: Any, virtual_time: bool, options: Ma
     began = clock.now()
     fake = _Fake(scenario=scenario, clock=clock, **options)
     result, error = None, None
-    with fake.intercept(), on_virtual_time(clock) if virtual_time else contextlib.nullcontext():
+    time = on_virtual_time(clock) if virtual_time else contextlib.nullcontext()
+    with contextlib.closing(fake), fake.intercept(), time:
         try:
             result = call()
             if inspect.isawaitable(result):

@@ -66,7 +66,7 @@ class FakeServer(Assertions):
         seed: int = 0,
         body_limit: int = 32 * 2**20,
         generation_limit: int = 100_000,
-        state: Path | None = None,
+        state: Path | str | None = None,
         replay: Mapping[str, Any] | Path | str | None = None,
     ) -> None:
         if progression not in get_args(Progression):
@@ -90,7 +90,7 @@ class FakeServer(Assertions):
             self._serving = functools.partial(Replay, Recordings.load(replay, self.contract))
         self._start()
         if state is not None:
-            self._continue(state)
+            self._continue(Path(state))
 
     @property
     def generations(self) -> Mapping[str, Generation]:
@@ -166,9 +166,14 @@ class FakeServer(Assertions):
             return exchange.reply
 
     def close(self) -> None:
-        """Let go of the state file. A fake without one need not be closed."""
-        if self._store is not None:
-            self._store.close(self.clock.now())
+        """Let go of the state file: what happened can still be read, and nothing new is kept.
+
+        A fake without a state file need not be closed, and closing twice does no harm.
+        """
+        with self._lock:
+            if self._store is not None:
+                self._store.close(self.clock.now())
+                self._store = None
 
     def transport(self) -> httpx.MockTransport:
         """Return an httpx transport, sync and async, that ends in this fake."""

@@ -6,6 +6,7 @@ It is loaded by every run of pytest where the package is installed: whatever is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -73,8 +74,7 @@ def kling_clock(request: pytest.FixtureRequest) -> VirtualClock:
 @pytest.fixture
 def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
     """A FakeServer that answers what this process sends to the API's host and the media host while the test runs."""
-    fake = _fake(request)
-    with fake.intercept():
+    with closing(_fake(request)) as fake, fake.intercept():
         yield fake
     _note(request, fake)
 
@@ -82,9 +82,10 @@ def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
 @pytest.fixture
 def kling_server(request: pytest.FixtureRequest, _kling_port: _Port) -> Iterator[KlingServer]:
     """A fake on a real port, as `.url` and `.fake`. The port is the session's, and each test has a fake of its own behind it."""
-    fake = _kling_port.fake = _fake(request)
-    yield KlingServer(_kling_port.url, fake)
-    _kling_port.fake = None
+    with closing(_fake(request)) as fake:
+        _kling_port.fake = fake
+        yield KlingServer(_kling_port.url, fake)
+        _kling_port.fake = None
     _note(request, fake)
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -323,6 +324,33 @@ def test_refused(kling):
 
 def summary(shown: str) -> list[str]:
     return shown.split("kling: tolerated violations")[1].splitlines()[1:]
+
+
+def test_one_state_file_serves_many_tests(inner: pytest.Pytester) -> None:
+    """Each fake lets go of its state file when its test ends, and the next goes on from there. The file may be given as text."""
+    run(
+        inner,
+        """
+        pytestmark = pytest.mark.kling(state="kling.state")
+
+        @pytest.mark.parametrize("before", range(2))
+        def test_in_process(kling, before):
+            assert len(kling.generations) == before
+            assert send().status_code == CREATED
+
+        def test_that_fails(kling):
+            assert len(kling.generations) == 3
+
+        @pytest.mark.parametrize("before", range(2, 4))
+        def test_on_a_port(kling_server, before):
+            assert len(kling_server.fake.generations) == before
+            assert send(url=kling_server.url + PATH).status_code == CREATED
+        """.replace("\n        ", "\n"),
+        passed=4,
+        failed=1,
+    )
+    with closing(FakeServer(state=inner.path / "kling.state")) as fake:
+        assert len(fake.generations) == 4
 
 
 def test_what_was_tolerated_is_shown_in_the_end(inner: pytest.Pytester) -> None:

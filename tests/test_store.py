@@ -310,6 +310,21 @@ def test_one_fake_at_a_time(path: Path) -> None:
     again.close()
 
 
+def test_a_closed_fake_can_be_read(path: Path) -> None:
+    """After a fake is closed, whatever happened can be asked for as before; another may have the file, and close is harmless."""
+    fake = FakeServer(state=str(path))
+    made = created(fake)
+    fake.advance(END.at)
+    fake.close()
+    with contextlib.closing(FakeServer(state=path)) as again:
+        fake.advance(END.at)
+        fake.close()
+        assert (fake.now(), again.now()) == (again.now() + END.at, fake.now() - END.at)
+        assert list(fake.generations) == list(again.generations) == [made]
+        assert fake.ledger.booked == again.ledger.booked > 0
+        fake.assert_created_once()
+
+
 @contextlib.contextmanager
 def serving(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `serve` on a state file; give the process and its URL. It is killed in the end, if it was not before."""

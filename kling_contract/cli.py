@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import io
+import json
 import os
 import sys
 
@@ -44,6 +47,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line, and turn every expected failure into one line and an exit code."""
+    _escape_what_streams_cannot_hold()
     try:
         sys.exit(cli.main(prog_name="kling-contract", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as asked:
@@ -64,6 +68,24 @@ def main() -> None:
         sys.exit(0)
     except OSError as unusable:
         _fail(f"{unusable.filename}: {unusable.strerror}" if unusable.filename else str(unusable), 2)
+
+
+def _escape_what_streams_cannot_hold() -> None:
+    """Let standard output and error write a character that their encoding lacks as an escape such as \\u732b, and not fail.
+
+    A handler that somebody chose, as with PYTHONIOENCODING=ascii:replace, stays.
+    """
+    codecs.register_error("json-escape", _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="json-escape")
+
+
+def _escaped(failed: UnicodeError) -> tuple[str, int]:
+    """Return the escapes that JSON has, so that JSON which is printed with them still says the same."""
+    if not isinstance(failed, UnicodeEncodeError):
+        raise failed
+    return json.dumps(failed.object[failed.start : failed.end])[1:-1], failed.end
 
 
 def _fail(message: str, code: int) -> None:

@@ -167,4 +167,4 @@ def _iso(now: float) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:_REASON_LIMIT]
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:_REASON_LIMIT].rstrip()

@@ -106,7 +106,8 @@ def _responder(fake: Handler, library: Any, client: str) -> Callable[[Any], Any]
             request.content,
             request.extensions.get("timeout", {}).get("read"),
         )
-        status, headers, body, trouble = answer(fake, asked)
+        status, fields, body, trouble = answer(fake, asked)
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
         if trouble is not None:
             errors = importlib.import_module(client)
             if not arrives_in_time(fake, asked, trouble):

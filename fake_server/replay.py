@@ -87,15 +87,20 @@ class Recordings:
 
     @classmethod
     def load(cls, archive: Mapping[str, Any] | Path | str, contract: Contract) -> Recordings:
-        """Read an archive, decoded or as a file. Raise DocumentError when there is no create in it to be repeated."""
+        """Read an archive, decoded or as a file. Raise DocumentError when there is no create in it to be repeated, or an
+        answer that cannot be.
+        """
         recordings = cls()
         exchanges = har.read(archive)
+        name = "the archive" if isinstance(archive, Mapping) else archive
         for exchange in exchanges:
-            recordings._add(exchange, contract)
+            try:
+                recordings._add(exchange, contract)
+            except DocumentError as unfit:
+                raise DocumentError(f"{name}: {unfit}") from None
         if not recordings.creates:
             others = [each for each in revisions() if _has_creates(exchanges, Contract.load(each))]
             advice = f"; it has some of {', '.join(others)}: choose that revision" if others else ""
-            name = "the archive" if isinstance(archive, Mapping) else archive
             raise DocumentError(f"{name}: there is no create of {contract.revision} to be repeated{advice}")
         paths = {media.path_of(each.video.url) for each in recordings.generations.values() if each.video is not None}
         for each in exchanges:
@@ -109,6 +114,11 @@ class Recordings:
         _, operation = operation_of(contract, request.method, request.url)
         if operation is None:
             return
+        if exchange.reply.status and not 200 <= exchange.reply.status <= 599:
+            raise DocumentError(
+                f"{exchange.request.method} {exchange.request.target.path} was answered by status {exchange.reply.status}, "
+                "which cannot be repeated: an answer has a status from 200 to 599"
+            )
         seen = _seen(exchange) if reply.status == operation.success else None
         if operation.id == _CREATE:
             made = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import signal
 import socket
@@ -251,6 +252,41 @@ def test_who_hangs_up_is_forgotten(url: str, recorder: Recorder) -> None:
     said(url, b"POST /half HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
     assert requests.get(f"{url}/next", timeout=30).text == "heard"
     assert [request.target.path for request in recorder.seen] == ["/next"]
+
+
+@pytest.mark.parametrize(
+    "parser", ["uvicorn.protocols.http.h11_impl:H11Protocol", "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol"]
+)
+def test_no_header_field_keeps_an_answer_back(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever parser uvicorn uses, an answer arrives though its header fields are illegal, and the next one too."""
+    module, _, name = parser.partition(":")
+    if "httptools" in module:
+        pytest.importorskip("httptools")
+    monkeypatch.setattr("uvicorn.protocols.http.auto.AutoHTTPProtocol", getattr(importlib.import_module(module), name))
+
+    class Illegal(Recorder):
+        def handle(self, request: Request) -> Reply:
+            fields = {
+                ":status": "200",
+                "a b": "c",
+                "x-a": " a\r\nx-b: c ",
+                "x-c": "\x00",
+                "x-d": "cat \U0001f408 ",
+                "": "",
+            }
+            framing = {"content-length": "many", "transfer-encoding": "gzip, chunked"}
+            return Reply(200, Headers({**fields, **framing}), b"heard")
+
+    with live(Illegal()) as url, requests.Session() as session:
+        for _ in range(2):
+            answer = session.get(url, timeout=30)
+            assert answer.text == "heard"
+            assert dict(answer.headers) == {
+                "x-a": "a x-b: c",
+                "x-c": "",
+                "x-d": "cat \\U0001f408",
+                "content-length": "5",
+            }
 
 
 SERVE = """

@@ -270,6 +270,31 @@ def test_an_archive_without_creates_says_where_they_are() -> None:
         FakeServer(replay=har, revision=latest.revision.id)
 
 
+@pytest.mark.parametrize("status", [100, 101, 199, 600, 99_999])
+def test_a_status_that_cannot_be_sent_is_refused(status: int) -> None:
+    """An archive in which a call was answered by what is no status of an answer is refused when it is read."""
+    archive = recorded().journal.har()
+    archive["log"]["entries"][3]["response"]["status"] = status
+    with pytest.raises(DocumentError, match=f"the archive: .* status {status}, which cannot be repeated"):
+        FakeServer(replay=archive)
+
+
+@given(st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=4))
+def test_recorded_header_fields_are_repeated_where_they_are_legal(fields: dict[str, str]) -> None:
+    """Whatever header fields an archive has, those that HTTP cannot carry keep no answer back."""
+    archive = recorded().journal.har()
+    odd = {":status": "200", "set-cookie": "a=1\nb=2", "transfer-encoding": "chunked", "x-kept": "yes", **fields}
+    for entry in archive["log"]["entries"]:
+        entry["response"]["headers"] += [{"name": name, "value": value} for name, value in odd.items()]
+    fake = FakeServer(replay=archive)
+    with httpx.Client(transport=fake.transport()) as client:
+        asked = creating(CONTRACT)
+        answer = client.request(asked.method, asked.url, headers=dict(asked.headers), content=asked.body)
+    assert answer.status_code == CONTRACT.operations["createGeneration"].success
+    assert (answer.headers["x-kept"], ":status" in answer.headers) == ("yes", False)
+    assert answer.json()["id"]
+
+
 def test_serve_replays(tmp_path: Path) -> None:
     """`serve --replay` answers from a file, and says so; a file that is none ends it with one line and exit code 2."""
     archive = tmp_path / "session.har"

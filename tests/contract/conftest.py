@@ -187,7 +187,8 @@ def _said(status: int, headers: dict[str, str], body: bytes, _: object) -> Reply
 
 
 def _read(response: Any) -> Reply:
-    return Reply(response.status_code, Headers(response.headers.multi_items()), response.content)
+    fields = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw)
+    return Reply(response.status_code, Headers(fields), response.content)
 
 
 def _read_requests(response: requests.Response) -> Reply:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
 import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
 from fake_server.doors import answer
@@ -223,3 +226,63 @@ def test_one_answer_for_one_request(
         assert (reply.status, reply.body) == (wanted.status, wanted.body)
         # "connection" is a word of whoever carries the reply, not of the fake
         assert {**reply.headers, "connection": ""} == {**wanted.headers, "connection": ""}
+
+
+# By RFC 9110, 5.1 and 5.5, in other words than the code's: what may be sent, as (name, value).
+NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+VALUE = re.compile(r"|[^\x00-\x20\x7f]|[^\x00-\x20\x7f][^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f]")
+
+NAMES = st.text(max_size=8) | st.sampled_from(
+    ["x-fake-reason", "X-A", ":status", "content-length", "transfer-encoding", "connection", "a b", "x\n", ""]
+)
+VALUES = (
+    st.text(max_size=12)
+    | st.text(st.characters(max_codepoint=0xFF), max_size=12)
+    | st.sampled_from(
+        [" ", "a ", "\ta", "a=1\nb=2", "a\r\nx: y", "\x00", "\x7f", "chunked", "9" * 5_000, "caf\xe9", "\ud800"]
+    )
+)
+
+
+class Saying(FakeServer):
+    """A fake that answers everything with one reply."""
+
+    said = Reply(200)
+
+    def handle(self, request: Request) -> Reply:
+        return self.said
+
+
+def test_only_legal_header_fields_are_sent(
+    door: Callable[[FakeServer], AbstractContextManager[Send]], contract: Contract
+) -> None:
+    """Whatever header fields a reply has, each adapter delivers it: with its body, those fields that are legal as they are,
+    and no illegal one."""
+    fake = Saying(contract=contract)
+    request = Request("GET", f"{contract.base_url}/any")
+    with door(fake) as send:
+
+        @settings(max_examples=60)
+        @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.binary(max_size=20))
+        def delivered(fields: list[tuple[str, str]], body: bytes) -> None:
+            fake.said = Reply(200, Headers(fields), body)
+            reply = send(request)
+            assert (reply.status, reply.body) == (200, body)
+            came = dict(reply.headers)
+            for name, value in came.items():
+                assert NAME.fullmatch(name)
+                assert VALUE.fullmatch(value)
+            assert came.pop("content-length") == str(len(body))
+            for name, value in fake.said.headers.items():
+                legal = NAME.fullmatch(name) and VALUE.fullmatch(value) and max(value, default="") <= "\xff"
+                if legal and name not in ("content-length", "transfer-encoding", "connection"):
+                    assert came[name] == value
+
+        delivered()
+
+
+def test_a_long_reason_arrives(send: Send, contract: Contract) -> None:
+    """A refusal with more to say than a header field should hold arrives, wherever the text is cut."""
+    for start in ("text/plain", "text/plain;"):  # the cut falls on a letter, or on a blank
+        headers = {**KEY, "Content-Type": start + " b" * 400}
+        assert_refused(contract, send(create(contract, headers=headers)), "wrong_media_type")

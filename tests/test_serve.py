@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
+import socket
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import httpx
@@ -188,6 +193,99 @@ def test_a_log_line_is_one_line() -> None:
     fake.handle(creating(CONTRACT, payload(CONTRACT, duration=wild)))
     assert len(written) == 2
     assert all(line.isprintable() and len(line) < 1000 for line in written)
+
+
+def busy(served: Served, times: int) -> None:
+    """Send requests that each make a long line in the log, and check each answer."""
+    unknown = CONTRACT.observed["refusals"]["reasons"]["unknown_path"]["status_code"]
+    for _ in range(times):
+        assert served.http.get(f"/nowhere/{'x' * 300}").status_code == unknown
+
+
+def ended_by_sigterm(served: Served) -> bool:
+    """Tell it to end. Return whether it did so by itself, and soon."""
+    served.process.terminate()
+    return served.process.wait(timeout=3) == 0
+
+
+def test_a_log_that_nobody_reads_any_more_costs_no_answer() -> None:
+    """With --log and standard error closed by its reader, as `| head` does it, each call is answered and billed as ever;
+    standard output says once that nothing more is logged."""
+    with serving("--log", "--rate", "0") as served:
+        assert served.process.stderr is not None
+        busy(served, 1)
+        served.process.stderr.readline()
+        served.process.stderr.close()
+        made = [served.create() for _ in range(5)]
+        assert [served.status(each) for each in made] == [CONTRACT.timeline.steps[0].status] * len(made)
+        assert served.http.get("/_fake/ledger").json()["total"] == len(made)
+        assert ended_by_sigterm(served)
+        assert served.process.stdout is not None
+        (said,) = served.process.stdout
+        assert "nothing more is logged" in said
+
+
+def test_a_log_that_is_not_read_stops_nothing() -> None:
+    """With --log and far more lines than a pipe holds, unread, calls are answered, and SIGTERM ends the server."""
+    with serving("--log", "--rate", "0") as served:
+        busy(served, 1_300)
+        assert served.status(served.create()) == CONTRACT.timeline.steps[0].status
+        assert ended_by_sigterm(served)
+        assert served.process.stderr is not None
+        assert 0 < len(served.process.stderr.readlines()) < 1_300
+
+
+def test_a_log_that_is_read_late_says_what_is_missing() -> None:
+    """When an unread log is read again it goes on, and says once how many lines were dropped."""
+    with serving("--log", "--rate", "0") as served:
+        busy(served, 1_300)
+        errors: list[str] = []
+        stream = served.process.stderr
+        assert stream is not None
+        reader = threading.Thread(target=lambda: errors.extend(stream))
+        reader.start()
+        while not any("missing here" in line for line in errors):
+            time.sleep(0.01)
+        served.create()
+        assert ended_by_sigterm(served)
+        reader.join(30)
+    (told,) = (line for line in errors if "missing here" in line)
+    number = re.search(r"([\d,]+) lines of the log are missing here", told)
+    assert number is not None
+    assert len(errors) - 1 + int(number[1].replace(",", "")) == 1_301
+    operation = CONTRACT.operations["createGeneration"]
+    assert f"{operation.method} {operation.path}" in errors[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a pipe can be made small on Linux only")
+def test_warnings_that_nobody_reads_stop_nothing() -> None:
+    """Without --log, too: more warnings of the web server than a pipe holds keep no answer back, and no SIGTERM."""
+    fcntl = pytest.importorskip("fcntl")
+    with serving("--rate", "0") as served:
+        assert served.process.stderr is not None
+        fcntl.fcntl(served.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        address = urlsplit(served.url)
+        for _ in range(300):
+            with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+                connection.sendall(b"no HTTP\r\n\r\n")
+                assert connection.recv(100)
+        served.create()
+        assert ended_by_sigterm(served)
+        assert "Invalid HTTP request" in served.process.stderr.readline()
+
+
+def test_no_standard_error_is_needed() -> None:
+    """Started with standard error closed, it serves, and what it would log goes nowhere."""
+    command = f"exec {shlex.join([sys.executable, '-m', 'kling_contract', 'serve', '--port', '0', '--log'])} 2>&-"
+    with subprocess.Popen(["sh", "-c", command], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[5]
+            assert httpx.get(f"{url}/_fake/health", trust_env=False).status_code == 200
+            assert httpx.get(f"{url}/nowhere", trust_env=False).headers["x-fake-reason"]
+        finally:
+            process.terminate()
+        assert process.wait(timeout=3) == 0
 
 
 def test_state_outlives_the_server(tmp_path: Path) -> None:

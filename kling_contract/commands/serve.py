@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,12 +94,14 @@ def command(
     Point a program at it by changing its base URL from the API's to the one printed here. Nothing is billed, nothing
     leaves this machine, and image links are never fetched.
     """
+    import os
+    import sys
     import tempfile
 
     from fake_server.control import Controlled
     from fake_server.doors import Handler
     from fake_server.live import serve
-    from fake_server.log import Logged
+    from fake_server.log import Logged, NonBlockingStream
     from fake_server.origins import is_loopback
     from fake_server.server import FakeServer
     from kling_contract.clock import VirtualClock
@@ -115,11 +118,22 @@ def command(
         state=state,
         replay=replay,
     )
-    door: Handler = Logged(fake, lambda line: click.echo(line, err=True)) if log else fake
-    if not no_control:
-        door = Controlled(fake, door=door, host=host)
 
-    with tempfile.TemporaryDirectory(prefix="kling-contract-") as folder:
+    def closed(reason: str) -> None:
+        # Without a buffer: the end of the process would wait for it if standard output is blocked as well.
+        said = f"kling-contract: nothing more is logged, since standard error cannot be written: {reason}\n"
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), said.encode())
+
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-contract-"))
+        # sys.stderr is None where the process was started without one.
+        there = sys.stderr or stack.enter_context(Path(os.devnull).open("w"))
+        errors = stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
+        stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
+        door: Handler = Logged(fake, lambda line: errors.write(f"{line}\n")) if log else fake
+        if not no_control:
+            door = Controlled(fake, door=door, host=host)
 
         def ready(url: BaseURL) -> None:
             _introduce(fake, url, rate, replay)
@@ -134,7 +148,7 @@ def command(
             if not no_control:
                 click.echo(f"  control     {url}/_fake/health")
             if not is_loopback(host):
-                click.echo(f"kling-contract: warning: {host} can be reached from other machines", err=True)
+                errors.write(f"kling-contract: warning: {host} can be reached from other machines\n")
 
         try:
             serve(door, host=host, port=port, tls=tls, on_ready=ready)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from fake_server.messages import Headers, Reply
 from fake_server.templates import JsonTemplate, fill
+from kling_contract.clock import utc
 from kling_contract.contract import Contract
 from kling_contract.errors import DocumentError
 from kling_contract.validation import Violation
@@ -87,7 +87,7 @@ class Answers:
 
     def new_video_url(self, values: Mapping[str, Any]) -> str:
         """Draw where the video of a new generation will be, on the documented host."""
-        expires = int(values["created_at"] + self._answers.get("video_lifetime", 0))
+        expires = int(utc(values["created_at"] + self._answers.get("video_lifetime", 0)).timestamp())
         return fill(self._answers["video_url"], _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"}))
 
     @property
@@ -120,7 +120,11 @@ class Answers:
         """
         entry = self._refusals["reasons"][reason]
         drawn = _Drawn(self._chance, entry)
-        drawn |= {"method": method, "path": path, "timestamp": _iso(now)}
+        drawn |= {
+            "method": method,
+            "path": path,
+            "timestamp": utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
         drawn["request_id"] = fill(self._refusals["request_id"], drawn)
         drawn["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
         drawn["message"] = fill(entry["message"], drawn)
@@ -160,10 +164,6 @@ def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         inner = merged.get(name)
         merged[name] = _with(inner, member) if isinstance(inner, Mapping) and isinstance(member, Mapping) else member
     return merged
-
-
-def _iso(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _one_line(text: str) -> str:

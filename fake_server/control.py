@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from fake_server.doors import Handler
@@ -15,7 +14,7 @@ from fake_server.messages import Headers, Reply, Request
 from fake_server.origins import leads_here
 from fake_server.scenario import Scenario
 from fake_server.server import FakeServer
-from kling_contract.clock import Clock, VirtualClock
+from kling_contract.clock import CALENDAR_END, Clock, VirtualClock, utc
 from kling_contract.errors import DocumentError
 from kling_contract.exchanges import same_media_type
 from kling_contract.jsontext import BadJson, parse
@@ -108,7 +107,11 @@ class Controlled:
 
     def _clock(self, request: Request) -> Any:
         now = self._fake.now()
-        return {"now": now, "time": _iso(now), "rate": getattr(self._fake.clock, "rate", 1.0)}
+        return {
+            "now": now,
+            "time": utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "rate": getattr(self._fake.clock, "rate", 1.0),
+        }
 
     def _advance(self, request: Request) -> Any:
         clock = self._fake.clock
@@ -117,12 +120,11 @@ class Controlled:
         seconds = self._field(request, "advance", 30)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
             raise _Refused(400, f"advance must be 0 seconds or more, not {json.dumps(seconds)}: time does not go back")
-        try:
-            _iso(clock.now() + seconds)
-        except (ValueError, OverflowError, OSError) as beyond:
+        left = CALENDAR_END - clock.now()
+        if not seconds <= left:
             raise _Refused(
-                400, f"advance by less: the calendar ends before {seconds:g} seconds have passed"
-            ) from beyond
+                400, f"advance by less: the calendar ends in {max(0.0, left):.0f} seconds, with the year 9999"
+            )
         clock.advance(seconds)
         return self._clock(request)
 
@@ -257,7 +259,3 @@ def _newest(request: Request, entries: Sequence[_Entry]) -> Sequence[_Entry]:
     if not (asked.isascii() and asked.isdecimal() and len(asked) < 10):
         raise _Refused(400, f"limit must be a whole number, as in ?limit={_NEWEST}, not {asked!r}")
     return entries[max(0, len(entries) - int(asked)) :]
-
-
-def _iso(now: float) -> str:
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -73,7 +73,7 @@ def arrives_in_time(fake: Handler, request: Request, trouble: Trouble) -> bool:
     """
     patience = math.inf if request.read_timeout is None else request.read_timeout
     if isinstance(fake.clock, VirtualClock):
-        fake.clock.advance(min(trouble.delay, patience))
+        fake.clock.advance(max(0.0, min(trouble.delay, patience)))
     return trouble.delay <= patience
 
 

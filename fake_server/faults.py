@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Literal, Self
 
 from fake_server.messages import Headers, Reply
 from fake_server.scenario_rules import wrong_with
+from kling_contract.jsontext import BadJson, parse
 
 __all__ = ["Calls", "Fault", "merged"]
 
@@ -85,7 +87,8 @@ class Fault:
             headers.setdefault("content-type", kind)
             headers.pop("content-length", None)
         elif self.patch is not None:
-            body = _json(merged(json.loads(body), self.patch))
+            with contextlib.suppress(BadJson):  # a recorded answer need not be JSON: then there is nothing to patch
+                body = _json(merged(parse(body), self.patch))
         lost = self.drop is not None and self.refusal is None and self.status is None
         return Reply(
             reply.status,

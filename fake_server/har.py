@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from fake_server.journal import Exchange, Journal
 from fake_server.messages import Headers, Reply, Request
 from kling_contract import __version__
+from kling_contract.clock import utc
 from kling_contract.errors import DocumentError
 
 __all__ = ["announced", "archive", "broken_off", "entry", "head", "read"]
@@ -51,7 +52,7 @@ def entry(exchange: Exchange) -> dict[str, Any]:
     """Return one entry, as `archive` has them. A request of which more was announced than is there was not kept whole."""
     wait = exchange.reply.delay * 1000
     described: dict[str, Any] = {
-        "startedDateTime": datetime.fromtimestamp(exchange.at, UTC).isoformat(timespec="milliseconds"),
+        "startedDateTime": utc(exchange.at).isoformat(timespec="milliseconds"),
         "time": wait,
         "request": _request(exchange),
         "response": _response(exchange),

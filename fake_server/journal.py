@@ -49,7 +49,7 @@ class Exchange:
             return None
         try:
             answer = self.reply.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         status = answer.get("status") if isinstance(answer, dict) else None
         return status if isinstance(status, str) else None

@@ -13,7 +13,7 @@ from kling_contract.documents import FIXTURES
 __all__ = ["path_of", "serve", "video"]
 
 _NAME = re.compile(r"kling-(\d+)s\.mp4")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
 @functools.lru_cache(maxsize=64)
@@ -39,14 +39,20 @@ def serve(request: Request, content: bytes, content_type: str) -> Reply:
     asked = _RANGE.fullmatch(request.headers.get("range", ""))
     if asked and (asked[1] or asked[2]):
         size = len(content)
-        first = int(asked[1]) if asked[1] else max(0, size - int(asked[2]))
-        last = min(int(asked[2]), size - 1) if asked[1] and asked[2] else size - 1
+        first = _at_most(size, asked[1]) if asked[1] else size - _at_most(size, asked[2])
+        last = _at_most(size - 1, asked[2]) if asked[1] and asked[2] else size - 1
         if first >= size or last < first:
             return Reply(416, Headers({**headers, "content-range": f"bytes */{size}"}))
         headers["content-range"] = f"bytes {first}-{last}/{size}"
         status, part = 206, content[first : last + 1]
     headers["content-length"] = str(len(part))
     return Reply(status, Headers(headers), b"" if request.method == "HEAD" else part)
+
+
+def _at_most(limit: int, digits: str) -> int:
+    """Return a number, or `limit` if that is less. Of more digits than Python reads the number is not needed."""
+    digits = digits.lstrip("0")
+    return limit if len(digits) > len(str(limit)) else min(int(digits or "0"), limit)
 
 
 @functools.cache

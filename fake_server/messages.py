@@ -58,8 +58,11 @@ class Request:
 
     @property
     def target(self) -> SplitResult:
-        """The URL, split."""
-        return urlsplit(self.url)
+        """The URL, split. One that cannot be split is all path."""
+        try:
+            return urlsplit(self.url)
+        except ValueError:
+            return SplitResult("", "", self.url, "", "")
 
     @property
     def query(self) -> list[tuple[str, str]]:

@@ -31,6 +31,7 @@ _KEPT_HEADERS = frozenset(
 )
 _SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|token", re.IGNORECASE)
 _USER = re.compile(r"^(\w+://)([^/?#]*)@")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 _HIDDEN = "***"
 _LEAST = 8  # a shorter key is a made-up one, and may well be part of an honest word
 
@@ -74,7 +75,7 @@ def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
 
     def fields(headers: Headers, change: int) -> Headers:
         kept = {name: text(value) for name, value in headers.items()}
-        if change and kept.get("content-length", "").isdecimal():  # it is right of what is kept, too
+        if change and _LENGTH.fullmatch(kept.get("content-length", "")):  # it is right of what is kept, too
             kept["content-length"] = str(max(0, int(kept["content-length"]) + change))
         return Headers(kept)
 

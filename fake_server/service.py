@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from fake_server import media
 from fake_server.answers import Answers
@@ -112,8 +112,9 @@ class Service:
         return Exchange(now, request, reply, operation, tuple(violations))
 
     def _serve_nothing(self, request: Request, now: float) -> Exchange:
-        wrong, _ = operation_of(self._contract, request.method, request.url)
-        known = self._contract.route(request.target.path)
+        path = request.target.path
+        wrong, _ = operation_of(self._contract, request.method, urlunsplit(("http", self._host, path, "", "")))
+        known = self._contract.route(path)
         return self.refuse(
             request,
             now,
@@ -205,7 +206,7 @@ class Service:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             message = "no bearer token was sent: Authorization: Bearer <key> is needed"
-        elif self._api_key is not None and not hmac.compare_digest(token.strip().encode(), self._api_key.encode()):
+        elif self._api_key is not None and not hmac.compare_digest(_bytes(token.strip()), _bytes(self._api_key)):
             message = "the bearer token is not the key that this fake was started with"
         else:
             return None
@@ -220,3 +221,7 @@ class Service:
             message = f"the body must be {operation.media_type}, not {sent or 'untyped'}"
             return "wrong_media_type", Violation("/content-type", "mediaType", message, part="header")
         return None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

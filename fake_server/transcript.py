@@ -6,11 +6,11 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
 from fake_server.journal import Exchange, Journal
+from kling_contract.clock import utc
 
 __all__ = ["curl", "line", "shortened", "table", "violations"]
 
@@ -51,7 +51,7 @@ def line(exchange: Exchange) -> str:
     method, path = _asked(exchange)
     wrong = "; ".join(f"{violation.severity} {violation}" for violation in exchange.violations)
     why = wrong or exchange.reason or exchange.answered_status or ""
-    when = datetime.fromtimestamp(exchange.at, UTC)
+    when = utc(exchange.at)
     return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_came(exchange)}  {shortened(why, _LINE)}".rstrip()
 
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Clock", "SystemClock", "VirtualClock"]
+__all__ = ["CALENDAR_END", "Clock", "SystemClock", "VirtualClock", "utc"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = datetime.min.replace(tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
+
+CALENDAR_END = _LAST.timestamp()
+"""The end of the year 9999, in seconds since 1970. Clocks may go on, dates do not."""
+
+
+def utc(seconds: float) -> datetime:
+    """Return a time of a clock as a date, and its nearest date where it is outside the years 1 to 9999."""
+    try:
+        return _EPOCH + timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return _FIRST if seconds < 0 else _LAST  # NaN is after everything
 
 
 @runtime_checkable
@@ -52,8 +69,10 @@ class VirtualClock:
     """
 
     def __init__(self, start: float = 1753315200.0, *, rate: float = 0.0) -> None:
-        if rate < 0:
-            raise ValueError(f"rate must be 0 or more, not {rate}: time does not go back")
+        if not 0 <= rate < math.inf:
+            raise ValueError(f"rate must be a finite number of 0 or more, not {rate}: time does not go back")
+        if not math.isfinite(start):
+            raise ValueError(f"start must be a finite number of seconds since 1970, not {start}")
         self.rate = rate
         self._base = float(start)
         self._real = time.monotonic()
@@ -67,8 +86,8 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Move the time on by `seconds`. Raise ValueError when that would move it back."""
-        if not seconds >= 0:
-            raise ValueError(f"a clock advances by 0 seconds or more, not {seconds}")
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"a clock advances by 0 seconds or more, and by a finite number, not {seconds}")
         with self._lock:
             self._base += seconds
 

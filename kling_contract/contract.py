@@ -23,6 +23,7 @@ REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 _METHODS = ("get", "post", "put", "patch", "delete")
 _OPENAPI = "openapi.json"
 _OBSERVED = "observed.json"
+_LONGEST = 86_400.0  # seconds; whatever is asked for, no video is longer than a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +161,16 @@ class Contract:
         return [operation for operation in self.operations.values() if path in operation.paths]
 
     def video_seconds(self, payload: Mapping[str, Any]) -> float:
-        """Return how long a video a payload asks for: its duration, or the default where it has none that is a number."""
+        """Return how long a video a payload asks for, in seconds: its duration, or the default where it has none that could be
+        the length of a video.
+        """
         declared = self.request_schema["properties"].get("duration", {}).get("default")
         default = self.observed["defaults"]["values"]["duration"] if declared is None else declared
         try:
-            return float(payload.get("duration", default))
-        except (TypeError, ValueError):
+            seconds = float(payload.get("duration", default))
+        except (TypeError, ValueError, OverflowError):
             return float(default)
+        return seconds if 0 < seconds <= _LONGEST else float(default)
 
     def price(self, seconds: float) -> int | float:
         """Return what a video of so many seconds costs, in the unit that `observed` names. Source: there, beside the price."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_contract import Clock, SystemClock, VirtualClock
+from kling_contract.clock import CALENDAR_END, utc
 
 seconds = st.floats(min_value=0, max_value=1e9)
 
@@ -29,9 +31,9 @@ def test_jumps_add_up(jumps: list[float]) -> None:
     assert math.isclose(clock.now(), sum(jumps), abs_tol=1e-3)
 
 
-@given(st.floats(max_value=0, exclude_max=True) | st.just(math.nan))
+@given(st.floats(max_value=0, exclude_max=True) | st.sampled_from([math.nan, math.inf]))
 def test_time_never_goes_back(jump: float) -> None:
-    """A jump that is negative, or no number, is refused and moves nothing."""
+    """A jump that is negative, endless, or no number, is refused and moves nothing."""
     clock = VirtualClock(100)
     with pytest.raises(ValueError, match="advances by 0 seconds or more"):
         clock.advance(jump)
@@ -52,6 +54,27 @@ def test_a_negative_rate_is_refused() -> None:
     """A clock that would run backwards cannot be made."""
     with pytest.raises(ValueError, match="does not go back"):
         VirtualClock(rate=-1)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_is_no_time_is_refused(number: float) -> None:
+    """Neither a rate nor a start can be infinite, or no number."""
+    with pytest.raises(ValueError, match="rate must be a finite number"):
+        VirtualClock(rate=number)
+    with pytest.raises(ValueError, match="start must be a finite number"):
+        VirtualClock(number)
+
+
+@given(st.floats())
+def test_every_time_has_a_date(seconds: float) -> None:
+    """A time in the calendar has its date, and any other the nearest; NaN is after everything."""
+    told = utc(seconds)
+    if seconds >= CALENDAR_END or math.isnan(seconds):
+        assert told == datetime.max.replace(tzinfo=UTC)
+    elif abs(seconds) < 6e10:
+        assert told == datetime.fromtimestamp(seconds, UTC)
+    elif seconds < -6.3e10:
+        assert told == datetime.min.replace(tzinfo=UTC)
 
 
 def test_the_system_clock_tells_and_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -270,6 +270,16 @@ def test_an_archive_without_creates_says_where_they_are() -> None:
         FakeServer(replay=har, revision=latest.revision.id)
 
 
+def test_a_recorded_answer_that_is_no_json_cannot_be_patched() -> None:
+    """A patch over a recorded answer that is no JSON leaves it as it is."""
+    archive = recorded().journal.har()
+    html = {"status": 502, "content": {"size": 3, "mimeType": "text/html", "text": "<p>"}}
+    archive["log"]["entries"][0]["response"] |= html
+    patch = {"faults": [{"operation": "createGeneration", "patch": {"status": "queued"}}]}
+    reply = FakeServer(replay=archive, scenario=patch).handle(creating(CONTRACT))
+    assert (reply.status, reply.body) == (502, b"<p>")
+
+
 @pytest.mark.parametrize("status", [100, 101, 199, 600, 99_999])
 def test_a_status_that_cannot_be_sent_is_refused(status: int) -> None:
     """An archive in which a call was answered by what is no status of an answer is refused when it is read."""

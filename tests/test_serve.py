@@ -334,7 +334,20 @@ def test_by_default_32_megabytes_are_taken() -> None:
     assert FakeServer().body_limit == 32 * 2**20
 
 
-@pytest.mark.parametrize("option", ["--body-limit=0", "--progression=never", "--rate=-1"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--body-limit=0",
+        "--body-limit=inf",
+        "--body-limit=nan",
+        "--body-limit=1e9",
+        "--progression=never",
+        "--rate=-1",
+        "--rate=nan",
+        "--rate=inf",
+        "--rate=1e308",
+    ],
+)
 def test_an_option_that_cannot_be_is_refused(option: str) -> None:
     """A value that makes no sense is refused in one line with the name of its option."""
     assert option.partition("=")[0] in refused(option)

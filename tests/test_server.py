@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,11 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import pytest
 import respx
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_server import FakeServer, Reply, Request, Scenario
+from fake_server import FakeServer, Reply, Request, Scenario, media
+from fake_server.log import Logged
 from fake_server.messages import Headers
 from kling_contract import Contract, SystemClock, Timeline, check_response, revisions, validate
 from kling_contract.errors import DocumentError
@@ -108,6 +110,124 @@ def test_no_request_brings_it_down(path: str, method: str, authorization: str, b
     assert 400 <= reply.status < 500
     assert reply.json()
     assert reply.headers["x-fake-reason"].isascii()
+
+
+class Telling:
+    """A clock that tells what it is told to."""
+
+    def __init__(self, time: float) -> None:
+        self.time = time
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    async def asleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+
+NUMBERS = (
+    st.floats()
+    | st.integers()
+    | st.sampled_from(
+        ["inf", "-inf", "nan", "1e308", "-5", "0", "1_0", "\u0665", 1e308, 10**400, 5e-324, True, "9" * 4_301]
+    )
+)
+WORDS = st.text(max_size=20) | st.sampled_from(["9" * 4_301, "\ud800", "Bearer \ud800", "[", "a\nb"])
+RANGES = st.from_regex(r"bytes=([0-9]{0,3}|[09]{4301})-([0-9]{0,3}|[09]{4301})", fullmatch=True)
+FIELDS = st.dictionaries(
+    st.sampled_from(["authorization", "content-type", "content-length", "host", "origin", "x-key"]) | WORDS, WORDS
+)
+
+
+@given(
+    strictness=st.sampled_from(["strict", "lax", "off"]),
+    start=st.floats(),
+    later=st.floats(),
+    api_key=st.none() | WORDS,
+    duration=NUMBERS,
+    body=st.none() | st.binary(max_size=20),
+    fields=FIELDS,
+    ranges=RANGES,
+    others=st.lists(st.tuples(st.sampled_from(["GET", "POST", "HEAD", ""]) | WORDS, WORDS, st.booleans()), max_size=4),
+)
+@settings(max_examples=300)
+def test_nothing_makes_it_raise(
+    strictness: Any,
+    start: float,
+    later: float,
+    api_key: str | None,
+    duration: Any,
+    body: bytes | None,
+    fields: dict[str, str],
+    ranges: str,
+    others: list[tuple[str, str, bool]],
+) -> None:
+    """Whatever a request holds and whatever the clock tells, there is an answer that can be sent, and the bill, the
+    archive and the log can be written."""
+    clock = Telling(start)
+    fake = FakeServer(strictness=strictness, clock=clock, api_key=api_key, progression="immediate")
+    written: list[str] = []
+    logged = Logged(fake, written.append)
+    key = {**KEY, **fields}
+    payload = json.dumps({**EXAMPLE, "duration": duration}).encode() if body is None else body
+    create, get = (fake.contract.operations[name] for name in ("createGeneration", "getGeneration"))
+    sent = {**key, "content-type": create.media_type or ""}
+    asked = [Request(create.method, fake.contract.base_url + create.path, Headers(sent), payload)]
+    asked += [
+        Request(method, f"{fake.contract.base_url}/{text}" if absolute else text, Headers(key), payload)
+        for method, text, absolute in others
+    ]
+    asked.append(
+        Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={''.join(fields)}", Headers(key))
+    )
+    for request in asked:
+        reply = logged.handle(request)
+        assert 200 <= reply.status <= 599
+    clock.time = later
+    for generation in fake.generations.values():
+        assert generation.price > 0
+        polled = Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={generation.id}", Headers(KEY))
+        for request in (polled, Request("GET", generation.video_url, Headers({**fields, "range": ranges}))):
+            assert 200 <= logged.handle(request).status <= 599
+    assert len(written) == len(fake.journal)
+    assert fake.ledger.booked >= 0
+    json.dumps(fake.journal.har(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("digits", "part"),
+    [
+        (f"bytes={'9' * 4_301}-", None),
+        (f"bytes=0-{'9' * 4_301}", (0, None)),
+        (f"bytes=-{'9' * 4_301}", (0, None)),
+        (f"bytes={'0' * 4_301}5-{'0' * 4_301}9", (5, 10)),
+        ("bytes=\u0661-\u0662", ()),
+    ],
+)
+def test_ranges_of_any_length_are_understood(digits: str, part: tuple[int, int | None] | tuple[()] | None) -> None:
+    """A position with thousands of digits is a number like any other; digits other than those of ASCII are none."""
+    whole = media.video(5)
+    reply = media.serve(Request("GET", "", Headers({"range": digits})), whole, "video/mp4")
+    if part is None:
+        assert (reply.status, reply.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    elif part:
+        assert (reply.status, reply.body) == (206, whole[slice(*part)])
+    else:
+        assert (reply.status, reply.body) == (200, whole)
+
+
+@pytest.mark.parametrize("wrong", [1e12, math.inf, math.nan, 10**400])
+def test_a_scenario_stays_in_the_calendar(wrong: float) -> None:
+    """A latency or a step of a timeline that is no number, or further away than a year, is refused at the start."""
+    for scenario in (
+        {"faults": [{"operation": "getGeneration", "latency": wrong}]},
+        {"timeline": [{"status": "queued", "at": 0}, {"status": "completed", "at": wrong}]},
+    ):
+        with pytest.raises((DocumentError, ValueError), match=r"latency|timeline|JSON"):
+            FakeServer(scenario=scenario)
 
 
 def test_every_issue_is_in_the_refusal() -> None:

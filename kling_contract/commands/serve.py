@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _MEGABYTE = 2**20
+
+
+class _Number(click.FloatRange):
+    """A number in a range. NaN is in none, though click takes it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 @click.command("serve")
@@ -46,7 +57,7 @@ _MEGABYTE = 2**20
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0),
+    type=_Number(0, 1e9),
     default=60.0,
     show_default=True,
     help="Virtual seconds that pass in each real one; with 0 only POST /_fake/clock moves the time.",
@@ -57,7 +68,7 @@ _MEGABYTE = 2**20
 @click.option("--seed", type=int, default=0, show_default=True, help="What generation ids are drawn from.")
 @click.option(
     "--body-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=_Number(0, 4096, min_open=True),
     metavar="MB",
     default=32.0,
     show_default=True,

@@ -11,12 +11,12 @@ from fake_server.doors import Handler
 from fake_server.generation import Generation
 from fake_server.journal import Exchange
 from fake_server.messages import Headers, Reply, Request
-from fake_server.origins import leads_here
 from fake_server.scenario import Scenario
 from fake_server.server import FakeServer
 from kling_contract.clock import CALENDAR_END, Clock, VirtualClock, utc
 from kling_contract.errors import DocumentError
 from kling_contract.exchanges import same_media_type
+from kling_contract.hosts import leads_here
 from kling_contract.jsontext import BadJson, parse
 
 __all__ = ["Controlled"]

@@ -14,10 +14,11 @@ import httpx
 from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken, Unreachable
 from kling_contract.findings import Finding, Verdict, finding
+from kling_contract.hosts import root_of
 from kling_contract.questions import Question, questions
 from kling_contract.remote import ControlledFake
 from kling_contract.target import Target
-from kling_contract.wire import Deadline, Guard, OutOfTime, RealTime, Through, redacted, root_of, unanswered, why_silent
+from kling_contract.wire import Deadline, Guard, OutOfTime, RealTime, Through, redacted, unanswered, why_silent
 
 __all__ = ["Inspection"]
 

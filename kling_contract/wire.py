@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import shlex
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,7 +14,7 @@ from kling_contract._http import SyncDoor
 from kling_contract._key import Key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import ContractBroken, Unreachable
+from kling_contract.errors import ContractBroken
 from kling_contract.validation import refuses, validate
 
 __all__ = [
@@ -28,7 +26,6 @@ __all__ = [
     "Through",
     "curl",
     "redacted",
-    "root_of",
     "unanswered",
     "why_silent",
 ]
@@ -180,26 +177,6 @@ class Through(httpx.BaseTransport):
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
 
 
-def root_of(url: str, *, live: bool = False) -> str:
-    """Return the URL that paths are put after. Raise Unreachable for what is none, and for another machine without `live`."""
-    try:
-        parts = urlsplit(url.strip())
-        host = parts.hostname or ""
-        _ = parts.port
-        httpx.URL(url.strip())
-    except (ValueError, httpx.InvalidURL) as bad:
-        raise Unreachable(f"{url!r} is no URL: {bad}") from bad
-    if parts.scheme not in ("http", "https") or not host:
-        raise Unreachable(f"{url!r} leads nowhere: write it with scheme and host, as in http://127.0.0.1:8080")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise Unreachable(
-            "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
-        )
-    if not live and not _on_loopback(host):
-        raise Unreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
-    return url.strip().rstrip("/")
-
-
 def curl(request: Any, key: str) -> str:
     """Return a shell line that sends a request again. The key in it is that of the environment variable AIMLAPI_KEY."""
     words = ["curl -i --path-as-is", "-X", shlex.quote(request.method), shlex.quote(str(request.url))]
@@ -259,10 +236,3 @@ def _accepted(request: httpx.Request, response: httpx.Response) -> Accepted:
     )
     accepted.generation_id = found if isinstance(found, str) else None
     return accepted
-
-
-def _on_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -53,11 +53,11 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
     Exit code 0: what passed kept the contract; 1: it did not, or the recording could not be kept; 2: wrong usage.
     """
     from fake_server.live import serve
-    from fake_server.origins import is_loopback
     from fake_server.proxy import Proxy, origin_of
     from fake_server.recording import Recording
     from fake_server.traffic import TrafficJudge
     from kling_contract.contract import Contract
+    from kling_contract.hosts import is_loopback
 
     try:
         target = urlsplit(origin_of(upstream))

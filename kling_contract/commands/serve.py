@@ -113,9 +113,9 @@ def command(
     from fake_server.doors import Handler
     from fake_server.live import serve
     from fake_server.log import Logged, NonBlockingStream
-    from fake_server.origins import is_loopback
     from fake_server.server import FakeServer
     from kling_contract.clock import VirtualClock
+    from kling_contract.hosts import is_loopback
 
     fake = FakeServer(
         revision=revision,

@@ -1,0 +1,61 @@
+"""Host names and URLs: whether a name means this machine, and whether a URL can be asked."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+import httpx
+
+from kling_contract.errors import Unreachable
+
+__all__ = ["is_loopback", "leads_here", "root_of"]
+
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether no other machine can be meant by this name or address, in any case of its letters."""
+    name = host.lower()
+    if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def leads_here(authority: str, host: str) -> bool:
+    """Return whether this authority (`name:port`) is a name of its own for a server that listens on `host`.
+
+    Another name may have been made to lead here, so that pages of that name can reach the server (DNS rebinding). A number
+    cannot: where the server listens on every address, every number will do.
+    """
+    try:
+        name = urlsplit(f"//{authority}").hostname or ""
+        if is_loopback(name) or name == host.lower():
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return host in _WILDCARDS
+
+
+def root_of(url: str, *, live: bool = False) -> str:
+    """Return the URL that paths are put after. Raise Unreachable for what is none, and for another machine without `live`."""
+    try:
+        parts = urlsplit(url.strip())
+        host = parts.hostname or ""
+        _ = parts.port
+        httpx.URL(url.strip())
+    except (ValueError, httpx.InvalidURL) as bad:
+        raise Unreachable(f"{url!r} is no URL: {bad}") from bad
+    if parts.scheme not in ("http", "https") or not host:
+        raise Unreachable(f"{url!r} leads nowhere: write it with scheme and host, as in http://127.0.0.1:8080")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Unreachable(
+            "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
+        )
+    if not live and not is_loopback(host):
+        raise Unreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
+    return url.strip().rstrip("/")

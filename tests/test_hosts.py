@@ -1,0 +1,48 @@
+"""Claims about hosts: whatever asks whether a name means this machine gets the same answer."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fake_server import FakeServer, Request
+from fake_server.control import Controlled
+from fake_server.messages import Headers
+from kling_contract.checks import check
+from kling_contract.errors import Unreachable
+from kling_contract.hosts import is_loopback, leads_here, root_of
+
+THIS_MACHINE = ["localhost", "LOCALHOST", "kling.localhost", "a.b.localhost", "127.0.0.1", "127.9.9.9", "[::1]"]
+OTHERS = ["192.0.2.1", "[::2]", "0.0.0.0", "localhost.example.com", "evillocalhost", "127.0.0.1.example", "127.1"]
+HOSTS = st.sampled_from([*THIS_MACHINE, *OTHERS]) | st.from_regex(r"([a-z0-9]{1,5}\.){0,3}[a-z]{1,9}", fullmatch=True)
+
+
+@given(HOSTS, st.sampled_from(["", ":8080"]))
+@example("kling.localhost", ":8080")
+def test_check_and_control_path_agree(host: str, port: str) -> None:
+    """`check` takes a name for this machine just where the control path of a fake on this machine does."""
+    request = Request("GET", f"http://{host}{port}/_fake/health", Headers({"host": f"{host}{port}"}), b"")
+    admitted = Controlled(FakeServer()).handle(request).status == 200
+    try:
+        asked = root_of(f"http://{host}{port}/") == f"http://{host}{port}"
+    except Unreachable:
+        asked = False
+    assert admitted == asked == leads_here(f"{host}{port}", "127.0.0.1")
+    assert asked == is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+@pytest.mark.parametrize("host", THIS_MACHINE)
+def test_names_of_this_machine(host: str) -> None:
+    """Names and addresses that can only mean this machine need no `live`."""
+    assert root_of(f"http://{host}:8080") == f"http://{host}:8080"
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_names_of_other_machines(host: str) -> None:
+    """Another machine is asked with `live` only."""
+    with pytest.raises(Unreachable, match="another machine"):
+        check(f"http://{host}:8080")
+    assert root_of(f"http://{host}:8080", live=True) == f"http://{host}:8080"

@@ -729,7 +729,28 @@ def test_exit_codes() -> None:
         assert run(url, key="another-key").exit_code == 3
     with served(strictness="off") as (url, _):
         assert run(url).exit_code == 1
-    assert run("localhost").exit_code == 3
+        assert run(url.replace("http:", "https:")).exit_code == 3
+    assert run("http://127.0.0.1:9").exit_code == 3
+
+
+@pytest.mark.parametrize("options", [[], ["--spend", "1"], ["--revision", "all"], ["--allow-create"]])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("foo", "scheme"),
+        ("localhost:8080", "scheme"),
+        ("http://localhost:99999", "no URL"),
+        ("http://me:secret@localhost", "no user name"),
+        ("https://api.example.com", "--live"),
+    ],
+)
+def test_a_url_that_cannot_be_asked_is_wrong_usage(url: str, told: str, options: list[str]) -> None:
+    """A URL that cannot be asked, whatever a server does, is wrong usage (2); it is said before a price is."""
+    refused = run(url, *options)
+    assert refused.exit_code == 2
+    assert told in refused.output
+    assert "secret" not in refused.output
+    assert "cost" not in refused.output
 
 
 def test_the_cost_is_told_before_it_is_paid() -> None:

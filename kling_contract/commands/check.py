@@ -20,6 +20,7 @@ from kling_contract.clock import SystemClock
 from kling_contract.commands import options
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import Unreachable
+from kling_contract.hosts import root_of
 from kling_contract.validation import Severity
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ def command(
         lines, kept = _recorded(har, contracts, fail_on)
     else:
         key = _key(needed=live)
+        try:
+            root_of(url, live=live)
+        except Unreachable as unusable:
+            raise click.BadParameter(str(unusable), param_hint="URL") from unusable
         if spend and not yes:
             _confirm(contracts[0], spend, url)
         creations = None if allow_create else spend

@@ -60,6 +60,7 @@ class Inspection:
         self._creations = creations
         self._deadline = Deadline(time_limit)
         given = server if isinstance(server, Target) else None
+        root = "" if given is not None else root_of(str(server), live=live)  # before anything is opened
         # Idle connections are let go before any server does so: else a request could meet one that is just being closed.
         limits = httpx.Limits(keepalive_expiry=_IDLE)
         inner = Through(given.http) if given is not None else httpx.HTTPTransport(limits=limits)
@@ -73,7 +74,7 @@ class Inspection:
             self._target = Target(
                 http=self._http,
                 key=key or _NO_KEY,
-                base_url=root_of(str(server), live=live),
+                base_url=root,
                 clock=clock,
                 contract=self.contract,
             )
@@ -94,6 +95,7 @@ class Inspection:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+        self._control.close()
 
     def meet(self) -> None:
         """Ask for an unknown generation, and look whether time can be moved on.

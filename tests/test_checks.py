@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -706,6 +706,34 @@ def test_the_time_limit_ends_a_run() -> None:
         verdicts = list(asked.verdicts())
     assert verdicts[-1].incomplete
     assert "time limit" in str(verdicts[-1].left_out)
+
+
+@pytest.mark.parametrize("server", ["kept", "broken", "silent", "elsewhere", "gone"])
+def test_nothing_is_left_open(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes of a check, every client that it opened is closed after it, and every connection of theirs."""
+    clients: list[httpx.Client] = []
+    transports: list[httpx.HTTPTransport] = []
+    client_made, transport_made = httpx.Client.__init__, httpx.HTTPTransport.__init__
+
+    def noted_client(self: httpx.Client, **options: Any) -> None:
+        clients.append(self)
+        client_made(self, **options)
+
+    def noted_transport(self: httpx.HTTPTransport, **options: Any) -> None:
+        transports.append(self)
+        transport_made(self, **options)
+
+    monkeypatch.setattr(inspection, "_GRACE", 0.1)
+    monkeypatch.setattr(httpx.Client, "__init__", noted_client)
+    monkeypatch.setattr(httpx.HTTPTransport, "__init__", noted_transport)
+    with served(strictness="off" if server == "broken" else "lax") as (kept, _), socket.create_server(("", 0)) as mute:
+        silent = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        url = {"silent": silent, "elsewhere": "http://192.0.2.1", "gone": "http://127.0.0.1:9"}.get(server, kept)
+        with suppress(Unreachable):
+            check(url, spend=1, key=KEY, time_limit=0.3 if server == "silent" else 60)
+    assert len(clients) == (0 if server == "elsewhere" else 2)
+    assert all(each.is_closed for each in clients)
+    assert not any(each._pool.connections for each in transports)  # type: ignore[attr-defined]
 
 
 # --- on the command line ---------------------------------------------------------------------------------------------

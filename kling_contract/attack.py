@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,28 +55,53 @@ def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examp
     schema.app = relay
     found = Attack()
     broken: dict[tuple[str, str], ContractBroken] = {}
-    stream = from_schema(schema).execute()
-    for event in stream:
-        match event:
-            case events.PhaseFinished():
-                found.phases[event.phase.name.value] = event.status.value
-            case events.NonFatalError() | events.FatalError() if not relay.failed:
-                found.errors.append(str(event))
-            case events.ScenarioFinished():
-                for case, checks in event.recorder.checks.items():
-                    for check in checks:
-                        found.checks[check.name] += 1
-                        if check.failure_info is not None:
-                            asked = event.recorder.interactions[case]
-                            if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
-                                kind = (asked.request.method, check.failure_info.failure.title)
-                                shown = _broken(asked, check)
-                                broken[kind] = min(broken.get(kind, shown), shown, key=_size)
-        if relay.ended is not None:
-            stream.stop()
-            raise relay.ended
+    with _crashes(found.errors):
+        stream = from_schema(schema).execute()
+        for event in stream:
+            match event:
+                case events.PhaseFinished():
+                    found.phases[event.phase.name.value] = event.status.value
+                case events.NonFatalError() | events.FatalError() if not relay.failed:
+                    found.errors.append(str(event))
+                case events.ScenarioFinished():
+                    for case, checks in event.recorder.checks.items():
+                        for check in checks:
+                            found.checks[check.name] += 1
+                            if check.failure_info is not None:
+                                asked = event.recorder.interactions[case]
+                                if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
+                                    kind = (asked.request.method, check.failure_info.failure.title)
+                                    shown = _broken(asked, check)
+                                    broken[kind] = min(broken.get(kind, shown), shown, key=_size)
+            if relay.ended is not None:
+                stream.stop()
+                break
+    if relay.ended is not None:
+        raise relay.ended
     found.broken.extend([*broken.values(), *relay.silent[:1]])
     return found
+
+
+@contextmanager
+def _crashes(errors: list[str]) -> Iterator[None]:
+    """Note where schemathesis, or a thread of its, falls over an answer; it would print a traceback, and leave out the rest."""
+
+    def note(kind: type[BaseException], crash: BaseException | None) -> None:
+        errors.append(f"schemathesis cannot read an answer: {kind.__name__}: {crash}")
+
+    def in_thread(failed: threading.ExceptHookArgs) -> None:
+        if failed.thread is not None and failed.thread.name.startswith("schemathesis"):
+            note(failed.exc_type, failed.exc_value)
+        else:
+            others(failed)
+
+    others, threading.excepthook = threading.excepthook, in_thread
+    try:
+        yield
+    except Exception as crash:  # noqa: BLE001  # whatever it is, another program fell over an answer of the server
+        note(type(crash), crash)
+    finally:
+        threading.excepthook = others
 
 
 class _Relay:
@@ -114,7 +141,9 @@ class _Relay:
         except Exception as ended:
             self.ended = ended
             raise
-        fields = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.headers.items()]
+        fields = [
+            (name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()
+        ]
         await send({"type": "http.response.start", "status": response.status_code, "headers": fields})
         await send({"type": "http.response.body", "body": response.content})
 

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.cookiejar import CookieJar
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -18,7 +19,17 @@ from kling_contract.hosts import root_of
 from kling_contract.questions import Question, questions
 from kling_contract.remote import ControlledFake
 from kling_contract.target import Target
-from kling_contract.wire import Deadline, Guard, OutOfTime, RealTime, Through, redacted, unanswered, why_silent
+from kling_contract.wire import (
+    Deadline,
+    Guard,
+    NoCookies,
+    OutOfTime,
+    RealTime,
+    Through,
+    redacted,
+    unanswered,
+    why_silent,
+)
 
 __all__ = ["Inspection"]
 
@@ -65,8 +76,10 @@ class Inspection:
         limits = httpx.Limits(keepalive_expiry=_IDLE)
         inner = Through(given.http) if given is not None else httpx.HTTPTransport(limits=limits)
         self._guard = Guard(inner, deadline=self._deadline, creations=creations)
-        self._control = httpx.Client(transport=Guard(inner, deadline=self._deadline, creations=None))
-        self._http = httpx.Client(transport=self._guard, headers={"accept-encoding": "identity"})
+        steered = Guard(inner, deadline=self._deadline, creations=None)
+        self._control = httpx.Client(transport=steered, cookies=CookieJar(NoCookies()))
+        identity = {"accept-encoding": "identity"}
+        self._http = httpx.Client(transport=self._guard, headers=identity, cookies=CookieJar(NoCookies()))
         if given is not None:
             self._target = replace(given, http=self._http)
         else:
@@ -120,7 +133,12 @@ class Inspection:
                 f"{root} redirects to {there}, where the key was not sent: give the URL that answers by itself"
             )
         if self._creations != 0 and isinstance(self._target.clock, RealTime):
-            fake = ControlledFake.at(root, self._control)
+            try:
+                fake = ControlledFake.at(root, self._control)
+            except OutOfTime:
+                raise Unreachable(
+                    f"{root}/_fake did not answer to its end within {self.time_limit:g} seconds"
+                ) from None
             if fake is not None:
                 self._target = replace(self._target, clock=fake, spent=fake.spent, play=fake.play)
         self._met = True

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from kling_contract.errors import ContractBroken, KlingError
+from kling_contract.errors import ContractBroken
+from kling_contract.jsontext import BadJson, parse
 
 __all__ = ["ControlledFake"]
 
@@ -20,7 +21,7 @@ class ControlledFake:
 
     def __init__(self, ask: Callable[[str, str, bytes | None], httpx.Response]) -> None:
         self._ask = ask
-        self._scenario: Mapping[str, Any] = self._told("GET", "scenario")
+        self._scenario = _object(self._told("GET", "scenario"))
         self._delays = _delays(self._scenario)
         self._stands_at: float | None = None
 
@@ -36,7 +37,7 @@ class ControlledFake:
             fake = cls(ask)
             fake.now()
             fake.sleep(0)
-        except (KlingError, httpx.HTTPError, KeyError, TypeError, ValueError):
+        except (ContractBroken, httpx.HTTPError):
             return None
         return fake
 
@@ -57,7 +58,7 @@ class ControlledFake:
 
     def spent(self) -> float:
         """Return what has been booked."""
-        return float(self._told("GET", "ledger")["booked"])
+        return self._number(self._told("GET", "ledger"), "booked")
 
     def play(self, scenario: Mapping[str, Any]) -> None:
         """Let the fake go on with another scenario; `{}` is the one that it had at first."""
@@ -65,25 +66,46 @@ class ControlledFake:
         self._told("POST", "scenario", played)
         self._stands_at, self._delays = None, _delays(played)
 
-    def _read(self, clock: Mapping[str, Any]) -> float:
-        now = float(clock["now"])
-        self._stands_at = None if clock["rate"] or self._delays else now
+    def _read(self, told: httpx.Response) -> float:
+        now, rate = self._number(told, "now"), self._number(told, "rate")
+        self._stands_at = None if rate or self._delays else now
         return now
 
-    def _told(self, method: str, path: str, body: Any = None) -> Any:
+    def _told(self, method: str, path: str, body: Any = None) -> httpx.Response:
         response = self._ask(method, path, None if body is None else json.dumps(body).encode())
+        if response.status_code != httpx.codes.OK:
+            raise _broken(response, "must answer with 200")
+        return response
+
+    def _number(self, told: httpx.Response, name: str) -> float:
+        value = _object(told).get(name)
         try:
-            if response.status_code != httpx.codes.OK:
-                raise ValueError(response.text[:200])
-            return response.json()
-        except ValueError as refused:
-            raise ContractBroken(
-                f"{_PREFIX}/{path} of the fake was answered {response.status_code}: {refused}",
-                request=response.request,
-                came=f"{response.status_code} {response.text[:200]}",
-                wrong="the fake's control path must answer",
-            ) from refused
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+        except OverflowError:
+            pass
+        raise _broken(told, f"must answer with a number as {name!r}")
+
+
+def _object(told: httpx.Response) -> Mapping[str, Any]:
+    """Return the object that an answer holds. Raise ContractBroken for any other answer."""
+    try:
+        value = parse(told.content)
+    except BadJson as bad:
+        raise _broken(told, f"must answer with JSON ({bad})") from bad
+    if not isinstance(value, dict):
+        raise _broken(told, "must answer with a JSON object")
+    return value
+
+
+def _broken(told: httpx.Response, wrong: str) -> ContractBroken:
+    path, text = told.request.url.path, told.content.decode("utf-8", "replace")
+    came = f"{told.status_code} {text[:200]}"
+    return ContractBroken(
+        f"{path} was answered {came}", request=told.request, came=came, wrong=f"the fake's control path {path} {wrong}"
+    )
 
 
 def _delays(scenario: Mapping[str, Any]) -> bool:
-    return any("latency" in fault for fault in scenario.get("faults", ()))
+    faults = scenario.get("faults")
+    return isinstance(faults, list) and any(isinstance(fault, dict) and "latency" in fault for fault in faults)

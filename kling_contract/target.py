@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
+import httpx
+
 from kling_contract._key import Key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, Operation
 from kling_contract.errors import ContractBroken
 from kling_contract.exchanges import check_response, operation_of, same_media_type
 from kling_contract.generation import Generation
+from kling_contract.jsontext import BadJson, parse
 from kling_contract.schema_walk import plain, smallest
 from kling_contract.validation import Judge
 
@@ -81,8 +84,17 @@ class Target:
         return payload
 
     def send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Any:
-        """Return the response to a request for a path, or for a whole URL; `headers` are by default those with the key."""
+        """Return the response to a request for a path, or for a whole URL; `headers` are by default those with the key.
+
+        Raise ContractBroken where no request can be made of the URL: its id or link came from the server.
+        """
         url = path if "://" in path else self.origin + path
+        try:
+            httpx.URL(url)
+        except httpx.InvalidURL as unusable:
+            came = f"{url[:_SHOWN]!r}: {unusable}"
+            wrong = "an id and a link of which a URL can be made"
+            raise ContractBroken(f"{came}\nit must give {wrong}", came=came, wrong=wrong) from unusable
         sent = self.authorization if headers is None else headers
         return self.http.request(method, url, headers=sent, content=body or None)
 
@@ -117,7 +129,7 @@ class Target:
         if response.status_code != operation.success:
             raise self.broken(response, f"it must be answered with {operation.success}")
         try:
-            return Generation.from_answer(json.loads(response.content))
+            return Generation.from_answer(parse(response.content))
         except ValueError as unreadable:
             raise self.broken(response, f"that is no generation: {unreadable}") from None
 
@@ -163,7 +175,7 @@ class Target:
                 if (
                     template == "{status_code}"
                     and not found
-                    and str(json.loads(response.content).get(name, status)) != str(status)
+                    and str(_member(response.content, name, status)) != str(status)
                 ):
                     found.append(f"its {name} is not {status}")
         texts = [
@@ -184,3 +196,12 @@ class Target:
         wrong = Key(self.key).hidden_in(wrong)
         message = f"{Key(self.key).hidden_in(asked)} was answered {came}\n{wrong}"
         return ContractBroken(message, request=response.request, came=came, wrong=wrong, assumed=assumed)
+
+
+def _member(content: bytes, name: str, default: Any) -> Any:
+    """Return a member of the object that a body holds; the default where it has none, or is no object."""
+    try:
+        value = parse(content)
+    except BadJson:
+        return default
+    return value.get(name, default) if isinstance(value, dict) else default

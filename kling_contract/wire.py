@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 import threading
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.request import Request
 
 import httpx
 
@@ -15,12 +16,15 @@ from kling_contract._key import Key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ContractBroken
+from kling_contract.jsontext import BadJson, parse
 from kling_contract.validation import refuses, validate
 
 __all__ = [
+    "LONGEST",
     "Accepted",
     "Deadline",
     "Guard",
+    "NoCookies",
     "OutOfTime",
     "RealTime",
     "Through",
@@ -29,6 +33,9 @@ __all__ = [
     "unanswered",
     "why_silent",
 ]
+
+LONGEST = 7 * 86_400.0
+"""The longest time limit, in seconds."""
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _ANSWER_LIMIT = 10_000_000  # bytes of an answer of the API's
@@ -50,9 +57,11 @@ class Accepted(ContractBroken):
 
 
 class Deadline:
-    """The time limit of a run, in real seconds."""
+    """The time limit of a run, in real seconds. Raise ValueError unless it is more than 0 and at most LONGEST."""
 
     def __init__(self, seconds: float, clock: Clock | None = None) -> None:
+        if not 0 < seconds <= LONGEST:
+            raise ValueError(f"the time limit must be more than 0 and at most {LONGEST:g} seconds, not {seconds:g}")
         self._clock = clock or SystemClock()
         self._end = self._clock.now() + seconds
 
@@ -140,7 +149,10 @@ class Guard(httpx.BaseTransport):
 
     def _whole(self, request: httpx.Request) -> httpx.Response:
         limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
-        streamed = self._inner.handle_request(request)
+        try:
+            streamed = self._inner.handle_request(request)
+        except UnicodeError as unusable:  # a host name, given by a server in a link, that the resolver cannot write
+            raise httpx.ConnectError(f"{request.url.host!r} is no host name: {unusable}", request=request) from unusable
         streamed.request = request
         try:
             body = bytearray()
@@ -157,11 +169,23 @@ class Guard(httpx.BaseTransport):
         return httpx.Response(streamed.status_code, headers=kept, content=bytes(body), request=request)
 
 
+class NoCookies(DefaultCookiePolicy):
+    """Takes no cookie from a server, so that no request depends on the answer to one before."""
+
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
+        return False
+
+
 class Through(httpx.BaseTransport):
-    """Any synchronous client of httpx or httpx2 as a transport."""
+    """Any synchronous client of httpx or httpx2 as a transport. Until it is closed, that client takes no cookies."""
 
     def __init__(self, http: Any) -> None:
         self._http = http
+        self._cookies = getattr(http, "cookies", None)
+        if self._cookies is not None:
+            http.cookies = CookieJar(NoCookies())
+            for cookie in self._cookies.jar:
+                http.cookies.jar.set_cookie(cookie)
         self._broken = SyncDoor(http, SystemClock()).broken
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -175,6 +199,11 @@ class Through(httpx.BaseTransport):
             raise httpx.TransportError(str(broken), request=request) from broken
         kept = [(name, value) for name, value in answer.headers.items() if name.lower().encode() not in _DROPPED]
         return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+
+    def close(self) -> None:
+        """Give the client its own cookies back. It stays open: it is not ours."""
+        if self._cookies is not None:
+            self._http.cookies = self._cookies
 
 
 def curl(request: Any, key: str) -> str:
@@ -222,8 +251,8 @@ def why_silent(silent: httpx.RequestError) -> str:
 
 def _accepted(request: httpx.Request, response: httpx.Response) -> Accepted:
     try:
-        told = json.loads(response.content)
-    except ValueError:
+        told = parse(response.content)
+    except BadJson:
         told = None
     found = told.get("id") if isinstance(told, dict) else None
     what = f"generation {found} was created" if isinstance(found, str) else "something was created"

@@ -438,6 +438,32 @@ def test_after_an_accepted_create_nothing_passes() -> None:
     assert len(arrived) == 1
 
 
+@pytest.mark.parametrize("creations", [0, None])
+@pytest.mark.parametrize("given", [True, False], ids=["target", "url"])
+def test_each_question_stands_alone(given: bool, creations: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's cookie is never sent back: what was answered once decides nothing. A client's own cookies are sent, and stay."""
+    fake = FakeServer(api_key=KEY)
+    cookies: list[str | None] = []
+
+    def with_session(request: httpx.Request) -> httpx.Response:
+        cookies.append(request.headers.get("cookie"))
+        if "session=1" in (cookies[-1] or ""):  # lets everybody in who was let in before
+            request.headers["authorization"] = f"Bearer {KEY}"
+        response = fake.transport().handle_request(request)
+        if response.status_code != REASONS["unauthorized"]["status_code"]:
+            response.headers["set-cookie"] = "session=1; Path=/"
+        return response
+
+    monkeypatch.setattr(httpx, "HTTPTransport", lambda **_: httpx.MockTransport(with_session))
+    client = httpx.Client(transport=httpx.MockTransport(with_session), cookies={"own": "1"})
+    server: Any = replace(answering(with_session), http=client) if given else "http://127.0.0.1:1"
+    with Inspection(server, creations=creations, key=KEY, seed=0) as asked:
+        for question in asked.questions[: len(FREE)]:
+            assert asked.judge(question).findings == ()
+    assert set(cookies) == {"own=1" if given else None}
+    assert dict(client.cookies) == {"own": "1"}
+
+
 def test_wrong_keys_are_hidden_too() -> None:
     """A key that was made of the true one to be wrong is in no finding, even where a server repeats it."""
 
@@ -733,7 +759,7 @@ def test_nothing_is_left_open(server: str, monkeypatch: pytest.MonkeyPatch) -> N
             check(url, spend=1, key=KEY, time_limit=0.3 if server == "silent" else 60)
     assert len(clients) == (0 if server == "elsewhere" else 2)
     assert all(each.is_closed for each in clients)
-    assert not any(each._pool.connections for each in transports)  # type: ignore[attr-defined]
+    assert not any(each._pool.connections for each in transports)
 
 
 # --- on the command line ---------------------------------------------------------------------------------------------

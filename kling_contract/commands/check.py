@@ -22,6 +22,7 @@ from kling_contract.contract import Contract, revisions
 from kling_contract.errors import Unreachable
 from kling_contract.hosts import root_of
 from kling_contract.validation import Severity
+from kling_contract.wire import LONGEST
 
 if TYPE_CHECKING:
     from kling_contract.questions import Question
@@ -46,6 +47,13 @@ def _split(
             raise click.BadParameter(f"{path}: there is no such folder")
         found += [(each, Path(path)) for each in get_args(reports.Format) if each == name]
     return found
+
+
+def _within(ctx: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse a time limit that no run can have: infinity, "nan", more than a week."""
+    if value is not None and not 0 < value <= LONGEST:
+        raise click.BadParameter(f"{value:g} is not between 0 and {LONGEST:g} seconds, which are a week")
+    return value
 
 
 @click.command("check")
@@ -86,7 +94,13 @@ def _split(
     callback=_split,
     help="Write a report to a file. Repeatable.",
 )
-@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For the whole run.")
+@click.option(
+    "--time-limit",
+    type=float,
+    callback=_within,
+    metavar="SECONDS",
+    help="For the whole run, a week at most.",
+)
 @click.option("--seed", type=int, metavar="NUMBER", help="Repeat the run that told this seed.")
 @click.pass_context
 def command(

@@ -16,7 +16,7 @@ from fake_server.server import FakeServer
 from kling_contract.clock import CALENDAR_END, Clock, VirtualClock, utc
 from kling_contract.errors import DocumentError
 from kling_contract.exchanges import same_media_type
-from kling_contract.hosts import leads_here
+from kling_contract.hosts import is_own_page, leads_here
 from kling_contract.jsontext import BadJson, parse
 
 __all__ = ["Controlled"]
@@ -80,7 +80,7 @@ class Controlled:
                 403, f"{host!r} is not a name of this machine: call /_fake/ by the address in the ready line"
             )
         origin = request.headers.get("origin")
-        if origin is not None and not leads_here(origin.partition("://")[2], self._host):
+        if origin is not None and not is_own_page(origin, self._host):
             raise _Refused(403, f"pages of {origin!r} have no business under /_fake/")
 
     def _page(self, request: Request, path: str) -> Callable[[Request], Any]:
@@ -92,6 +92,9 @@ class Controlled:
         if answer is None:
             allowed = ", ".join(page)
             raise _Refused(405, f"/_fake/{name} takes {allowed}, not {request.method}", {"allow": allowed})
+        # The browser of a foreign page asks for leave first before it sends this type, and gets none.
+        if request.method == "POST" and not same_media_type(request.headers.get("content-type", ""), _JSON):
+            raise _Refused(415, f"send content-type: {_JSON}, though there may be no body")
         return answer
 
     def _health(self, request: Request) -> Any:
@@ -214,8 +217,6 @@ class Controlled:
     def _body(self, request: Request, example: Any) -> Any:
         if len(request.body) > self.body_limit:
             raise _Refused(413, f"the body has more than the {self.body_limit:,} bytes that this fake takes")
-        if not same_media_type(request.headers.get("content-type", ""), _JSON):
-            raise _Refused(415, f"send content-type: {_JSON}")
         try:
             return parse(request.body)
         except BadJson as bad:

@@ -9,7 +9,7 @@ import httpx
 
 from kling_contract.errors import Unreachable
 
-__all__ = ["is_loopback", "leads_here", "root_of"]
+__all__ = ["is_loopback", "is_own_page", "leads_here", "root_of"]
 
 _WILDCARDS = ("0.0.0.0", "::")
 
@@ -39,6 +39,18 @@ def leads_here(authority: str, host: str) -> bool:
     except ValueError:
         return False
     return host in _WILDCARDS
+
+
+def is_own_page(origin: str, host: str) -> bool:
+    """Return whether this origin is a page on this machine, or on the very name that a server listens on, `host`.
+
+    Stricter than `leads_here`: wherever the server listens, a page of a bare address may be anybody's.
+    """
+    try:
+        name = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name) or (name != "" and name == host.lower() and host not in _WILDCARDS)
 
 
 def root_of(url: str, *, live: bool = False) -> str:

@@ -287,7 +287,7 @@ def test_reset_forgets_all_but_the_time() -> None:
     assert told(fake, "scenario")["name"] == "happy"
     assert told(fake, "clock")["now"] == now
     assert created(fake) == first
-    assert fake.handle(replace(asking("reset"), method="POST")).status == 200
+    assert told(fake, "reset", b"") == told(fake, "health")
 
 
 def test_health_says_what_this_is() -> None:
@@ -351,6 +351,9 @@ def test_only_json_is_taken() -> None:
     fake = controlled(body_limit=50)
     for headers in ({"content-type": "text/plain"}, {"content-type": ""}):
         code, message = refused(fake, "clock", {"advance": 1}, **headers)
+        assert code == 415
+        assert "application/json" in message
+        code, message = refused(fake, "reset", b"", **headers)
         assert code == 415
         assert "application/json" in message
     assert refused(fake, "clock", b" " * 51)[0] == 413
@@ -431,6 +434,25 @@ def test_a_foreign_page_is_refused(origin: str) -> None:
 def test_the_address_listened_on_may_be_named(bound: str, host: str, code: int) -> None:
     """A fake that listens elsewhere is asked by that address; on all addresses, by any number, but by no name."""
     assert Controlled(FakeServer(), host=bound).handle(asking("health", host=host)).status == code
+
+
+@pytest.mark.parametrize(
+    ("bound", "origin", "code"),
+    [
+        ("0.0.0.0", "http://192.0.2.2", 403),
+        ("::", "http://[2001:db8::1]", 403),
+        ("0.0.0.0", "http://0.0.0.0", 403),
+        ("::", "null", 403),
+        ("", "null", 403),
+        ("0.0.0.0", "http://localhost:3000", 200),
+        ("192.0.2.1", "http://192.0.2.1:8080", 200),
+        ("fake.example", "http://fake.example", 200),
+    ],
+)
+def test_a_page_of_a_bare_address_is_foreign(bound: str, origin: str, code: int) -> None:
+    """On all addresses any number may be asked, but only pages of this machine may ask; on one, its own pages too."""
+    fake = Controlled(FakeServer(), host=bound)
+    assert fake.handle(asking("reset", {}, host="127.0.0.1:8080", origin=origin)).status == code
 
 
 def test_the_port_has_a_control_path() -> None:

@@ -17,7 +17,7 @@ from schemathesis.engine import events, from_schema
 from kling_contract.errors import ContractBroken
 from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
-from kling_contract.wire import unanswered
+from kling_contract.wire import excerpt, redacted, unanswered, without_key
 
 __all__ = ["PHASES", "Attack", "attack"]
 
@@ -71,7 +71,7 @@ def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examp
                                 asked = event.recorder.interactions[case]
                                 if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
                                     kind = (asked.request.method, check.failure_info.failure.title)
-                                    shown = _broken(asked, check)
+                                    shown = _broken(asked, check, target.key)
                                     broken[kind] = min(broken.get(kind, shown), shown, key=_size)
             if relay.ended is not None:
                 stream.stop()
@@ -141,11 +141,13 @@ class _Relay:
         except Exception as ended:
             self.ended = ended
             raise
+        key = self._target.key  # schemathesis cuts what it tells, so that the key must be hidden before
+        kept = [(name, redacted(value, key)) for name, value in response.headers.items()]
         fields = [
-            (name.lower().encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()
+            (n.lower().encode(), v.encode("latin-1", "replace")) for n, v in kept if n.lower() != "content-length"
         ]
         await send({"type": "http.response.start", "status": response.status_code, "headers": fields})
-        await send({"type": "http.response.body", "body": response.content})
+        await send({"type": "http.response.body", "body": without_key(response.content, key)})
 
 
 def _config(target: Target, seed: int, phases: Collection[str], examples: int) -> SchemathesisConfig:
@@ -186,12 +188,12 @@ def _is_taken(request: Any, target: Target) -> bool:
     return refuses(strict) and not refuses(lax)
 
 
-def _broken(asked: Any, check: Any) -> ContractBroken:
+def _broken(asked: Any, check: Any, key: str) -> ContractBroken:
     sent, got, failure = asked.request, asked.response, check.failure_info.failure
     headers = {name: values[0] for name, values in sent.headers.items()}
     request = httpx.Request(sent.method, sent.uri, headers=headers, content=sent.body or b"")
     wrong = " ".join(f"{failure.title}: {failure.message}".split())
-    body = bytes(got.content or b"").decode("utf-8", "replace")[:400] if got is not None else ""
-    came = "no answer" if got is None else f"{got.status_code} {body}".rstrip()
+    body = bytes(got.content or b"").decode("utf-8", "replace") if got is not None else ""
+    came = "no answer" if got is None else excerpt(f"{got.status_code} {body}".rstrip(), key)
     assumed = check.name in _OF_A_REFUSAL and got is not None and 400 <= got.status_code < 500
     return ContractBroken(f"{came}\n{wrong}", request=request, came=came, wrong=wrong, assumed=assumed)

@@ -11,9 +11,11 @@ from kling_contract.errors import ContractBroken
 from kling_contract.probes import PayloadTaken
 from kling_contract.questions import Question, place_of, schema_place
 from kling_contract.validation import Severity
-from kling_contract.wire import Accepted, curl, redacted
+from kling_contract.wire import Accepted, curl, excerpt, redacted
 
 __all__ = ["Finding", "Verdict", "finding"]
+
+_SENTENCES = 4_000  # characters: several faults of one answer are told together
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,19 @@ def finding(question: Question, broken: ContractBroken, *, contract: Contract, k
     return Finding(
         claim=question.name,
         sentence=question.sentence,
-        expected=redacted(broken.wrong, key),
-        came=redacted(broken.came or str(broken), key),
+        expected=excerpt(broken.wrong, key, most=_SENTENCES),
+        came=excerpt(broken.came or str(broken), key, most=_SENTENCES),
         document=document,
         pointer=pointer,
         revision=contract.revision.id,
         severity="warning" if broken.assumed else "error",
         curl="" if broken.request is None else curl(broken.request, key),
         payload=broken.payload if isinstance(broken, PayloadTaken) else None,
-        generation_id=broken.generation_id if isinstance(broken, Accepted) else None,
+        generation_id=_generation_id(broken, key),
         steps=tuple(redacted(line, key) for note in getattr(broken, "__notes__", ()) for line in note.splitlines()),
     )
+
+
+def _generation_id(broken: ContractBroken, key: str) -> str | None:
+    found = broken.generation_id if isinstance(broken, Accepted) else None
+    return None if found is None else excerpt(found, key)

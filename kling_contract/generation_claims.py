@@ -115,9 +115,7 @@ def claim_reading_changes_nothing(target: Target) -> None:
         before = target.clock.now()
         again = target.poll(generation.id)
         if target.clock.now() == before and again.content != response.content:
-            raise target.broken(
-                again, f"a moment ago it was answered {response.content.decode('utf-8', 'replace')[:400]}"
-            )
+            raise target.broken(again, f"a moment ago it was answered {target.shown(response)}")
 
 
 def claim_refusals_change_nothing(target: Target) -> None:

@@ -26,7 +26,7 @@ from kling_contract.wire import (
     OutOfTime,
     RealTime,
     Through,
-    redacted,
+    excerpt,
     unanswered,
     why_silent,
 )
@@ -75,8 +75,9 @@ class Inspection:
         # Idle connections are let go before any server does so: else a request could meet one that is just being closed.
         limits = httpx.Limits(keepalive_expiry=_IDLE)
         inner = Through(given.http) if given is not None else httpx.HTTPTransport(limits=limits)
-        self._guard = Guard(inner, deadline=self._deadline, creations=creations)
-        steered = Guard(inner, deadline=self._deadline, creations=None)
+        key = given.key if given is not None else key or _NO_KEY
+        self._guard = Guard(inner, deadline=self._deadline, key=key, creations=creations)
+        steered = Guard(inner, deadline=self._deadline, key=key, creations=None)
         self._control = httpx.Client(transport=steered, cookies=CookieJar(NoCookies()))
         identity = {"accept-encoding": "identity"}
         self._http = httpx.Client(transport=self._guard, headers=identity, cookies=CookieJar(NoCookies()))
@@ -86,7 +87,7 @@ class Inspection:
             clock = RealTime(self._deadline, longest=self.contract.observed["polling"]["interval"])
             self._target = Target(
                 http=self._http,
-                key=key or _NO_KEY,
+                key=key,
                 base_url=root,
                 clock=clock,
                 contract=self.contract,
@@ -123,12 +124,12 @@ class Inspection:
         except OutOfTime:
             raise Unreachable(f"{root} did not answer within {self.time_limit:g} seconds") from None
         except httpx.RequestError as silent:
-            raise Unreachable(f"{root} does not answer: {why_silent(silent)}") from silent
+            raise Unreachable(f"{root} does not answer: {excerpt(why_silent(silent), self._target.key)}") from silent
         unauthorized = self.contract.observed["refusals"]["reasons"]["unauthorized"]["status_code"]
         if response.status_code == unauthorized:
             raise Unreachable(f"{root} answers {unauthorized}: it does not take the key; give one that it takes")
         if response.has_redirect_location:
-            there = redacted(response.headers["location"], self._target.key)
+            there = excerpt(response.headers["location"], self._target.key)
             raise Unreachable(
                 f"{root} redirects to {there}, where the key was not sent: give the URL that answers by itself"
             )

@@ -100,9 +100,12 @@ def _object(told: httpx.Response) -> Mapping[str, Any]:
 
 def _broken(told: httpx.Response, wrong: str) -> ContractBroken:
     path, text = told.request.url.path, told.content.decode("utf-8", "replace")
-    came = f"{told.status_code} {text[:200]}"
+    came = f"{told.status_code} {text}".rstrip()  # whole: who knows the key hides it, and then cuts
     return ContractBroken(
-        f"{path} was answered {came}", request=told.request, came=came, wrong=f"the fake's control path {path} {wrong}"
+        f"the fake's control path {path} {wrong}",
+        request=told.request,
+        came=came,
+        wrong=f"the fake's control path {path} {wrong}",
     )
 
 

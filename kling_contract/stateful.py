@@ -240,7 +240,7 @@ class GenerationMachine(RuleBasedStateMachine):
             if last.generation.status != now.status:
                 raise target.broken(response, f"at the same time its status was {last.generation.status}")
             if last.polled and last.response.content != response.content:
-                told = last.response.content.decode("utf-8", "replace")
+                told = target.shown(last.response)
                 raise target.broken(response, f"at the same time it was answered {told}")
         if bool(now.videos) != target.contract.lifecycle.succeeded(now.status):
             raise target.broken(response, "a generation has a video when it has succeeded, and not before")

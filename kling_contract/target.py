@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
@@ -19,11 +20,11 @@ from kling_contract.generation import Generation
 from kling_contract.jsontext import BadJson, parse
 from kling_contract.schema_walk import plain, smallest
 from kling_contract.validation import Judge
+from kling_contract.wire import excerpt, redacted, without_key
 
 __all__ = ["Requests", "Target"]
 
 _CREATE, _GET = "createGeneration", "getGeneration"
-_SHOWN = 400  # characters of a body that a message repeats
 
 
 class Requests(Protocol):
@@ -92,7 +93,7 @@ class Target:
         try:
             httpx.URL(url)
         except httpx.InvalidURL as unusable:
-            came = f"{url[:_SHOWN]!r}: {unusable}"
+            came = f"{excerpt(url, self.key)!r}: {unusable}"
             wrong = "an id and a link of which a URL can be made"
             raise ContractBroken(f"{came}\nit must give {wrong}", came=came, wrong=wrong) from unusable
         sent = self.authorization if headers is None else headers
@@ -130,8 +131,9 @@ class Target:
             raise self.broken(response, f"it must be answered with {operation.success}")
         try:
             return Generation.from_answer(parse(response.content))
-        except ValueError as unreadable:
-            raise self.broken(response, f"that is no generation: {unreadable}") from None
+        except ValueError:
+            why = _unreadable(without_key(response.content, self.key))
+            raise self.broken(response, f"that is no generation: {why}") from None
 
     def must_refuse(self, response: Any, reason: str, why: str = "") -> None:
         """Raise ContractBroken unless a response refuses for a reason of `observed.json`, or at least with its status.
@@ -158,9 +160,13 @@ class Target:
 
         With which of the 4xx a refusal must come, `must_refuse` says.
         """
-        contract, status = self.contract, response.status_code
-        operation = operation_of(contract, response.request.method, str(response.request.url))[1]
-        errors = [each for each in check_response(response, contract=contract) if each.severity == "error"]
+        contract, status, request = self.contract, response.status_code, response.request
+        content = without_key(bytes(response.content), self.key)  # what is wrong may be told with a part of it
+        operation = operation_of(contract, request.method, str(request.url))[1]
+        judged = check_response(
+            SimpleNamespace(status_code=status, content=content), request=request, contract=contract
+        )
+        errors = [each for each in judged if each.severity == "error"]
         found = [str(each) for each in errors if each.part == "response" or not 400 <= status < 500]
         refusals = contract.observed["refusals"]
         wanted = (refusals if status >= 400 else contract.observed["answers"])["content_type"]
@@ -170,13 +176,9 @@ class Target:
         if status >= 400:
             if operation is None or status not in operation.responses:
                 envelope = Judge(contract.error_schema, contract=contract, undeclared="notice", part="response")
-                found += [str(each) for each in envelope.text(response.content) if each.severity == "error"]
+                found += [str(each) for each in envelope.text(content) if each.severity == "error"]
             for name, template in refusals["body"].items():
-                if (
-                    template == "{status_code}"
-                    and not found
-                    and str(_member(response.content, name, status)) != str(status)
-                ):
+                if template == "{status_code}" and not found and str(_member(content, name, status)) != str(status):
                     found.append(f"its {name} is not {status}")
         texts = [
             response.content.decode("utf-8", "replace"),
@@ -186,16 +188,27 @@ class Target:
             found.append("it repeats the key")
         return found
 
+    def shown(self, response: Any) -> str:
+        """Return the beginning of the body of an answer, without the key."""
+        return excerpt(bytes(response.content).decode("utf-8", "replace"), self.key)
+
     def broken(self, response: Any, wrong: str, *, assumed: bool = False) -> ContractBroken:
         """Return, not raise, the exception for an answer that breaks the contract."""
         url = urlsplit(str(response.request.url))
         asked = f"{response.request.method} {url.path}{f'?{url.query}' if url.query else ''}"
-        body = bytes(response.content).decode("utf-8", "replace")
-        told = body if len(body) <= _SHOWN else f"{body[:_SHOWN]}…"
-        came = Key(self.key).hidden_in(f"{response.status_code} {told}".rstrip())
-        wrong = Key(self.key).hidden_in(wrong)
-        message = f"{Key(self.key).hidden_in(asked)} was answered {came}\n{wrong}"
+        came = f"{response.status_code} {self.shown(response)}".rstrip()
+        wrong = redacted(wrong, self.key)
+        message = f"{excerpt(asked, self.key)} was answered {came}\n{wrong}"
         return ContractBroken(message, request=response.request, came=came, wrong=wrong, assumed=assumed)
+
+
+def _unreadable(content: bytes) -> str:
+    """Return why no generation can be read from a body."""
+    try:
+        Generation.from_answer(parse(content))
+    except ValueError as unreadable:
+        return str(unreadable)
+    return "the key in it makes it unreadable"
 
 
 def _member(content: bytes, name: str, default: Any) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import shlex
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.request import Request
@@ -29,9 +31,11 @@ __all__ = [
     "RealTime",
     "Through",
     "curl",
+    "excerpt",
     "redacted",
     "unanswered",
     "why_silent",
+    "without_key",
 ]
 
 LONGEST = 7 * 86_400.0
@@ -43,6 +47,7 @@ _VIDEO_LIMIT = 200_000_000
 _TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _CURL_BODY = 2_000
 _LEAST_TOLD = 8
+_EXCERPT = 400  # characters of a server's text that a finding repeats
 _DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # they speak of the body on the wire
 
 
@@ -96,15 +101,16 @@ class Guard(httpx.BaseTransport):
     """Passes requests on, but for those that could create a generation when no more may be created.
 
     `creations` is how many may be (None: any number). Which body could create one is decided by the documents of every revision,
-    not by what a caller means to do. When one that could not is accepted all the same, Accepted is raised, and nothing is passed
-    on any more. `sent` counts requests; `made` the bodies that could create.
+    not by what a caller means to do. When one that could not is accepted all the same, as the status line says, Accepted is
+    raised, without `key`, and nothing is passed on any more. `sent` counts requests; `made` the bodies that could create.
     """
 
-    def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, creations: int | None = 0) -> None:
+    def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, key: str, creations: int | None = 0) -> None:
         self.sent = 0
         self.made = 0
         self._inner = inner
         self._deadline = deadline
+        self._key = key
         self._creations = creations
         self._contracts = [Contract.load(each) for each in revisions()]
         self._accepted: Accepted | None = None
@@ -135,11 +141,16 @@ class Guard(httpx.BaseTransport):
             **request.extensions,
             "timeout": {name: min(limit, left) for name, limit in _TIMEOUTS.items()},
         }
-        response = self._whole(request)
-        if self._creations is not None and not fit and request.method not in _SAFE and response.is_success:
-            self._accepted = _accepted(request, response)
+        streamed = self._answer(request)
+        unwanted = self._creations is not None and not fit and request.method not in _SAFE and streamed.is_success
+        body, broken = self._read(streamed, request)
+        if unwanted:
+            self._accepted = _accepted(request, streamed.status_code, body, broken, self._key)
             raise self._accepted
-        return response
+        if broken is not None:
+            raise broken
+        kept = [(name, value) for name, value in streamed.headers.raw if name.lower() not in _DROPPED]
+        return httpx.Response(streamed.status_code, headers=kept, content=body, request=request)
 
     def close(self) -> None:
         self._inner.close()
@@ -147,26 +158,34 @@ class Guard(httpx.BaseTransport):
     def _could_create(self, body: bytes) -> bool:
         return not all(refuses(validate(body, contract=each)) for each in self._contracts)
 
-    def _whole(self, request: httpx.Request) -> httpx.Response:
-        limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+    def _answer(self, request: httpx.Request) -> httpx.Response:
         try:
             streamed = self._inner.handle_request(request)
         except UnicodeError as unusable:  # a host name, given by a server in a link, that the resolver cannot write
             raise httpx.ConnectError(f"{request.url.host!r} is no host name: {unusable}", request=request) from unusable
         streamed.request = request
+        return streamed
+
+    def _read(
+        self, streamed: httpx.Response, request: httpx.Request
+    ) -> tuple[bytes, httpx.RequestError | OutOfTime | None]:
+        """Return the body of an answer; or what came of it, and why no more did."""
+        limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+        body = bytearray()
         try:
-            body = bytearray()
             for piece in streamed.iter_bytes():
                 self._deadline.remaining()
                 body += piece
                 if len(body) > limit:
-                    raise httpx.ReadError(
-                        f"the answer has more than {limit:,} bytes, and was not read on", request=request
-                    )
+                    raise httpx.ReadError(f"it has more than {limit:,} bytes, and was not read on")
+        except OutOfTime as over:
+            return bytes(body), over
+        except httpx.RequestError as broken:
+            told = f"the answer began with {streamed.status_code}, and could not be read: {why_silent(broken)}"
+            return bytes(body), type(broken)(told, request=request)
         finally:
             streamed.close()
-        kept = [(name, value) for name, value in streamed.headers.raw if name.lower() not in _DROPPED]
-        return httpx.Response(streamed.status_code, headers=kept, content=bytes(body), request=request)
+        return bytes(body), None
 
 
 class NoCookies(DefaultCookiePolicy):
@@ -191,19 +210,36 @@ class Through(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
+        opened = self._http.stream(request.method, str(request.url), headers=headers, content=request.content or None)
         try:
-            answer = self._http.request(
-                request.method, str(request.url), headers=headers, content=request.content or None
-            )
+            answer = opened.__enter__()
         except self._broken as broken:
             raise httpx.TransportError(str(broken), request=request) from broken
         kept = [(name, value) for name, value in answer.headers.items() if name.lower().encode() not in _DROPPED]
-        return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+        return httpx.Response(answer.status_code, headers=kept, stream=_Body(opened, answer, self._broken))
 
     def close(self) -> None:
         """Give the client its own cookies back. It stays open: it is not ours."""
         if self._cookies is not None:
             self._http.cookies = self._cookies
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer that a client has begun to read."""
+
+    def __init__(self, opened: AbstractContextManager[Any], answer: Any, broken: tuple[type[Exception], ...]) -> None:
+        self._opened = opened
+        self._answer = answer
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer.iter_bytes()
+        except self._broken as broken:
+            raise httpx.ReadError(str(broken)) from broken
+
+    def close(self) -> None:
+        self._opened.__exit__(None, None, None)
 
 
 def curl(request: Any, key: str) -> str:
@@ -230,12 +266,23 @@ def curl(request: Any, key: str) -> str:
     return redacted(" ".join(words), key)
 
 
+def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
+    """Return the first `most` characters of a text, without the key: it is hidden first, or half of it could be left."""
+    hidden = redacted(text, key)
+    return hidden if len(hidden) <= most else f"{hidden[: most - 1]}…"
+
+
 def redacted(text: str, key: str) -> str:
     """Return a text without the key, and without those keys that were made of it to be wrong."""
     for spelt in (key, key[1:], key.swapcase()):
         if len(spelt) >= _LEAST_TOLD:
             text = Key(spelt).hidden_in(text)
     return text
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """Return a body without the key, and without those keys that were made of it to be wrong."""
+    return redacted(body.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
 
 
 def unanswered(silent: httpx.RequestError) -> ContractBroken:
@@ -249,14 +296,18 @@ def why_silent(silent: httpx.RequestError) -> str:
     return str(silent) or {"ReadTimeout": "it took too long"}.get(type(silent).__name__, type(silent).__name__)
 
 
-def _accepted(request: httpx.Request, response: httpx.Response) -> Accepted:
+def _accepted(
+    request: httpx.Request, status: int, body: bytes, broken: httpx.RequestError | OutOfTime | None, key: str
+) -> Accepted:
     try:
-        told = parse(response.content)
+        told = parse(body)
     except BadJson:
         told = None
     found = told.get("id") if isinstance(told, dict) else None
     what = f"generation {found} was created" if isinstance(found, str) else "something was created"
-    came = f"{response.status_code} {response.content[:400].decode('utf-8', 'replace')}".rstrip()
+    came = excerpt(f"{status} {body.decode('utf-8', 'replace')}".rstrip(), key)
+    if broken is not None:
+        came += " (the time was over before its end)" if isinstance(broken, OutOfTime) else f" ({broken})"
     accepted = Accepted(
         f"{request.method} {request.url.path} was answered {came}",
         request=request,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import httpx
 import pytest
@@ -28,17 +28,21 @@ from fake_server import FakeServer, Reply, Request
 from fake_server.control import Controlled
 from fake_server.live import live
 from fake_server.messages import Headers
-from kling_contract import inspection, questions
+from kling_contract import check_report, inspection, questions
+from kling_contract.attack import attack
+from kling_contract.check_report import Report
 from kling_contract.checks import check
 from kling_contract.claims import CLAIMS, FREE, Claim
 from kling_contract.cli import cli
+from kling_contract.clock import VirtualClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ContractBroken, Unreachable
 from kling_contract.exchanges import operation_of
-from kling_contract.findings import Finding
+from kling_contract.findings import Finding, Verdict
 from kling_contract.inspection import Inspection
 from kling_contract.mutations import mutations
 from kling_contract.probes import Doomed, Witnessed, claim_calls_at_once_do_not_mix
+from kling_contract.reports import Format
 from kling_contract.strategies import valid_requests
 from kling_contract.target import Target
 from kling_contract.validation import refuses, validate
@@ -396,7 +400,7 @@ def test_what_could_create_is_held_back(data: st.DataObject) -> None:
         arrived.append(request)
         return httpx.Response(CREATION.success)
 
-    guard = Guard(httpx.MockTransport(answer), deadline=Deadline(60), creations=agreed)
+    guard = Guard(httpx.MockTransport(answer), deadline=Deadline(60), key=KEY, creations=agreed)
     with httpx.Client(transport=guard) as client:
         for _ in range(agreed):
             client.post("http://localhost/", json=payload)
@@ -431,7 +435,7 @@ def test_after_an_accepted_create_nothing_passes() -> None:
         arrived.append(request)
         return httpx.Response(CREATION.success)
 
-    with httpx.Client(transport=Guard(httpx.MockTransport(answer), deadline=Deadline(60))) as client:
+    with httpx.Client(transport=Guard(httpx.MockTransport(answer), deadline=Deadline(60), key=KEY)) as client:
         for method, body in ((CREATION.method, b"{}"), (POLLING.method, b"")):
             with pytest.raises(Accepted, match=str(CREATION.success)):
                 client.request(method, "http://localhost/", content=body)
@@ -475,6 +479,105 @@ def test_wrong_keys_are_hidden_too() -> None:
     assert "other-keys-are-refused" in names(findings)
     for finding in findings:
         assert not any(spelt in str(finding) for spelt in (KEY, KEY[1:], KEY.swapcase()))
+
+
+LONG_KEY = "kQ7vX2mZ9pL4wR8tB1nJ6sD3fH5g"
+ENDS = (b"", b'", "id": "x"}', b'"} x', b"\xff")
+
+
+def told_in_every_format(verdicts: list[Verdict]) -> str:
+    """Return what all reports of a check say, one after the other."""
+    report = Report("http://127.0.0.1:1", CONTRACT.revision.id, 0, 1, verdicts)
+    formats: tuple[Format, ...] = get_args(Format)
+    return "\n".join(line for each in formats for line in check_report.lines(report, each))
+
+
+def parts_of(key: str) -> set[str]:
+    """Return every stretch of 6 characters of a key."""
+    return {key[at : at + 6] for at in range(len(key) - 5)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    before=st.integers(340, 420) | st.integers(0, 60) | st.integers(3_960, 4_010),
+    start=st.sampled_from([b"", b'{"status": "', b'{"message": "', b"["]),
+    end=st.sampled_from(ENDS),
+    status=st.sampled_from([200, 201, 400, 404, 500]),
+    spelt=st.sampled_from([LONG_KEY, LONG_KEY[1:], LONG_KEY.swapcase()]),
+    paid=st.booleans(),
+)
+def test_no_part_of_a_key_is_told(before: int, start: bytes, end: bytes, status: int, spelt: str, paid: bool) -> None:
+    """Wherever in an answer the key stands, before or behind where it is cut, no report has a part of it, in any format."""
+    body = start + b"-" * before + spelt.encode() + end
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        if not paid and request.method == CREATION.method:
+            return httpx.Response(400, content=body)
+        return httpx.Response(status, headers={"x": spelt, "content-type": f"a/{spelt}"}, content=body)
+
+    server = replace(answering(echo), key=LONG_KEY, clock=VirtualClock())
+    with Inspection(server, creations=int(paid), seed=0) as asked:
+        told = told_in_every_format(list(asked.verdicts()))
+    assert not [part for part in parts_of(spelt) | parts_of(LONG_KEY) if part in told]
+
+
+@pytest.mark.parametrize("before", [370, 385, 395])
+def test_no_part_of_a_key_is_told_of_what_others_find(before: int) -> None:
+    """What schemathesis and the state machine tell of an answer has no part of the key, either."""
+    fake = FakeServer(api_key=LONG_KEY)
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        response = fake.transport().handle_request(request)
+        content = json.dumps({"status": "-" * before + LONG_KEY, "id": LONG_KEY}).encode()
+        return httpx.Response(response.status_code, headers={"content-type": "application/json"}, content=content)
+
+    server = replace(answering(echo), key=LONG_KEY, clock=VirtualClock())
+    with Inspection(server, creations=None, seed=0) as asked:
+        asked.questions = [each for each in asked.questions if each.name in ("any-order", "answers-fit")]
+        told = told_in_every_format(list(asked.verdicts()))
+    found = attack(server, seed=0, phases=["examples"])
+    assert found.broken
+    told += "".join(f"{each}{each.came}{each.wrong}" for each in found.broken)
+    assert not [part for part in parts_of(LONG_KEY) if part in told]
+
+
+class _BreaksOff(httpx.SyncByteStream):
+    """A body that breaks off after its first piece."""
+
+    def __init__(self, first: bytes, broken: Exception) -> None:
+        self._first = first
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        raise self._broken
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["target", "url"])
+@pytest.mark.parametrize("first", [b"", b'{"id": "gen-1", "sta', b'{"id": "gen-1"}', b"[" * 5000, b"a" * 11_000_000])
+@pytest.mark.parametrize("broken", [httpx.RemoteProtocolError("cut"), httpx.ReadTimeout("late"), OutOfTime(), None])
+def test_the_status_line_decides(
+    broken: Exception | None, first: bytes, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A create that is accepted for free ends the run and is reported, even when its body breaks off or cannot be read."""
+    fake = FakeServer(api_key=KEY)
+    accepted: list[int] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if accepted or request.method != CREATION.method:
+            accepted.extend([1] if accepted else [])
+            return fake.transport().handle_request(request)
+        accepted.append(0)
+        stream = httpx.ByteStream(first) if broken is None else _BreaksOff(first, broken)
+        return httpx.Response(CREATION.success, stream=stream)
+
+    monkeypatch.setattr(httpx, "HTTPTransport", lambda **_: httpx.MockTransport(answer))
+    server = answering(answer) if given else "http://127.0.0.1:1"
+    (finding,) = check(server, key=KEY, seed=0)
+    assert accepted == [0]
+    assert finding.came.startswith(str(CREATION.success))
+    assert "may be billed" in finding.expected
+    assert finding.generation_id == ("gen-1" if first.endswith(b"}") else None)
 
 
 # --- what is paid for ------------------------------------------------------------------------------------------------
@@ -683,7 +786,7 @@ def test_a_bomb_is_not_unpacked() -> None:
             pieces = iter([bomb[i : i + 4096] for i in range(0, len(bomb), 4096)])
             return httpx.Response(404, headers={"content-encoding": "gzip"}, content=pieces)
 
-    guard = Guard(Bomb(), deadline=Deadline(60))
+    guard = Guard(Bomb(), deadline=Deadline(60), key=KEY)
     with httpx.Client(transport=guard) as client, pytest.raises(httpx.ReadError, match="more than 10,000,000 bytes"):
         client.get("http://localhost/", headers={"authorization": "Bearer x"})
 

@@ -953,6 +953,32 @@ def test_reports_of_what_is_kept(tmp_path: Any) -> None:
     assert told["summary"] == {"kept": len(FREE) - 1, "broken": 0, "not_as_assumed": 0, "left_out": 1}
 
 
+@pytest.mark.parametrize("path", ["folder", "no/such/folder", "file/x"])
+def test_a_report_that_cannot_be_opened_costs_nothing(path: str, tmp_path: Any) -> None:
+    """A report that cannot be written is wrong usage before anything is asked or paid for."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with served() as (url, fake):
+        refused = run(url, "--spend", "1", "--yes", "--report", f"junit={tmp_path / path}")
+        assert len(fake.journal) == 0
+    assert refused.exit_code == 2
+    assert path in refused.output.replace("\n", "")
+
+
+def test_a_report_that_fails_loses_no_other(tmp_path: Any) -> None:
+    """Where a report cannot be written after all, that is said, and the one on the terminal and the others are there."""
+    path = tmp_path / "a.json"
+    path.write_text("x" * 100_000)
+    with served() as (url, fake):
+        reports = ("--report", "junit=/dev/full", "--report", f"json={path}")
+        done = run(url, "--spend", "1", "--yes", *reports)
+        assert len(fake.generations) == 1
+    assert done.exit_code == 1
+    assert "/dev/full: " in done.stderr
+    assert f"{len(FREE) + 1} kept" in done.stdout
+    assert json.loads(path.read_text())["summary"]["broken"] == 0
+
+
 def test_everything_is_asked_and_nothing_is_left_behind(tmp_path: Any) -> None:
     """With --allow-create everything is asked, and the command leaves no file where it was called."""
     with served() as (url, _):

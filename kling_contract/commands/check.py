@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 import click
 
@@ -37,14 +37,12 @@ _UNREACHABLE = 3
 def _split(
     ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> list[tuple[reports.Format, Path]]:
-    """Read FORMAT=PATH, and see to it that the file can be written before anything is asked."""
+    """Read FORMAT=PATH."""
     found: list[tuple[reports.Format, Path]] = []
     for value in values:
         name, _, path = value.partition("=")
         if name not in reports.FORMATS or not path:
             raise click.BadParameter(f"{value!r}: write FORMAT=PATH, with one of {', '.join(reports.FORMATS)}")
-        if not Path(path).parent.is_dir():
-            raise click.BadParameter(f"{path}: there is no such folder")
         found += [(each, Path(path)) for each in get_args(reports.Format) if each == name]
     return found
 
@@ -123,8 +121,8 @@ def command(
     By default only requests are sent that cannot create a generation. A finding is a warning where a server refuses as it
     must, but with another status than the documents, which nobody has seen there, assume.
 
-    Exit code 0: the contract is kept; 1: it is broken, or not everything could be asked; 2: wrong usage; 3: the server cannot
-    be reached.
+    Exit code 0: the contract is kept; 1: it is broken, not everything could be asked, or a report could not be written; 2:
+    wrong usage; 3: the server cannot be reached.
     """
     if (url is None) == (har is None):
         raise click.UsageError("give the URL of a server, or --har and a recording")
@@ -135,6 +133,7 @@ def command(
     contracts = [Contract.load(each) for each in (revisions() if revision == _ALL else [revision])]
     if url is None:
         assert har is not None
+        written = _opened(ctx, files)
         lines, kept = _recorded(har, contracts, fail_on)
     else:
         key = _key(needed=live)
@@ -142,6 +141,7 @@ def command(
             root_of(url, live=live)
         except Unreachable as unusable:
             raise click.BadParameter(str(unusable), param_hint="URL") from unusable
+        written = _opened(ctx, files)
         if spend and not yes:
             _confirm(contracts[0], spend, url)
         creations = None if allow_create else spend
@@ -153,10 +153,44 @@ def command(
             click.echo(f"kling-contract: {unreachable}", err=True)
             ctx.exit(_UNREACHABLE)
         lines, kept = partial(check_report.lines, report), report.kept
-    for each, path in files:
-        path.write_text("\n".join(lines(each)) + "\n", encoding="utf-8")
-    click.echo("\n".join(lines(format_)))
+    outputs: list[tuple[str, TextIO, reports.Format]] = [("standard output", sys.stdout, format_), *written]
+    closed: BrokenPipeError | None = None
+    for name, file, each in outputs:
+        try:
+            if file.seekable() and name != "standard output":
+                file.truncate(0)
+            file.write("\n".join(lines(each)) + "\n")
+            file.flush()
+        except (OSError, UnicodeError) as failed:
+            click.echo(f"kling-contract: the report could not be written to {name}: {failed}", err=True)
+            kept = False
+            if isinstance(failed, BrokenPipeError) and file is sys.stdout:
+                closed = failed
+    if closed is not None:
+        raise closed  # click knows how to end quietly then
     ctx.exit(0 if kept else 1)
+
+
+def _opened(
+    ctx: click.Context, files: Sequence[tuple[reports.Format, Path]]
+) -> list[tuple[str, TextIO, reports.Format]]:
+    """Open every report before anything is asked, and paid for. What is in a file stays there until there is a report."""
+    opened: list[tuple[str, TextIO, reports.Format]] = []
+    for format_, path in files:
+        try:
+            file = path.open("a", encoding="utf-8")
+        except OSError as unusable:
+            raise click.BadParameter(
+                f"{path} cannot be written: {unusable.strerror}", param_hint="--report"
+            ) from unusable
+        ctx.call_on_close(partial(_close, file))
+        opened.append((str(path), file, format_))
+    return opened
+
+
+def _close(file: TextIO) -> None:
+    with suppress(OSError):  # what could not be written was said
+        file.close()
 
 
 def _checked(url: str, contracts: Sequence[Contract], time_limit: float | None, **asking: Any) -> Report:

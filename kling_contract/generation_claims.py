@@ -158,6 +158,7 @@ def claim_videos_can_be_had(target: Target) -> None:
 def claim_success_costs_its_price(target: Target) -> None:
     """A generation that succeeds costs what a video of its length does, once."""
     assert target.spent is not None
+    target.clock.sleep(target.contract.observed["polling"]["timeout"])  # what was made before is booked by then
     for seconds in _durations(target):
         before, payload = target.spent(), {**target.least_payload(), **seconds}
         for response, generation in _watched(target, _first(target, target.create(payload))):

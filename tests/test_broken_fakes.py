@@ -52,6 +52,16 @@ def test_only_the_machine_notices(broken: Broken) -> None:
         run_state_machine_as_test(machine_for(broken.make), settings=ENOUGH)
 
 
+@pytest.mark.parametrize(
+    "claim", [each for each in CLAIMS if "cost" in each.__name__], ids=lambda claim: claim.__name__
+)
+def test_a_claim_counts_its_own_generations(claim: Claim) -> None:
+    """What was created before a claim, and is booked meanwhile, is not held against it."""
+    target = in_process(FakeServer(api_key=KEY))
+    target.create()
+    claim(target)
+
+
 def test_every_claim_is_needed() -> None:
     """Each claim is the one that must notice some broken fake; there are more than enough of them."""
     assert {broken.noticed_by for broken in BROKEN} == {*CLAIMS, None}

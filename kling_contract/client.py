@@ -53,6 +53,8 @@ class _Base(Generic[H]):
         fail_on: Severity = "error",
         retries: int = 5,
     ) -> None:
+        clock = clock or SystemClock()
+        door = None if http is None else self._door_kind(http, clock)
         if api_key is None:
             raise TypeError(
                 f"an API key is needed: {type(self).__name__}(api_key); "
@@ -67,9 +69,13 @@ class _Base(Generic[H]):
         self._key = Key(api_key)
         self.contract = chosen(contract, revision)
         self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
-        self._owned = http is None
-        self._http: Any = self._http_kind(timeout=TIMEOUT) if http is None else http
-        self._door = self._door_kind(self._http, clock or SystemClock())
+        self._owned = door is None
+        if door is None:  # only now: what was opened before an error would stay open
+            self._http: Any = self._http_kind(timeout=TIMEOUT)
+            door = self._door_kind(self._http, clock)
+        else:
+            self._http = http
+        self._door = door
         self._retries = Retries(retries)
         self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, fail_on, self._retries)
 

@@ -104,7 +104,7 @@ def call_with(call: Callable[..., Any], **given: Any) -> None:
     needed = {
         name: ARGUMENTS[name]
         for name, each in inspect.signature(call).parameters.items()
-        if name not in given and each.default is each.empty
+        if name not in given and (each.default is each.empty or name == "api_key")
     }
     result = call(**needed, **given)
     if isinstance(result, Iterator):

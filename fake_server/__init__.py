@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fake_server.exercises import exercise as exercise
-    from fake_server.faults import Fault as Fault
     from fake_server.messages import Reply as Reply
     from fake_server.messages import Request as Request
-    from fake_server.scenario import Scenario as Scenario
+    from fake_server.scenario.faults import Fault as Fault
+    from fake_server.scenario.scenario import Scenario as Scenario
     from fake_server.server import FakeServer as FakeServer
 
 _HOMES = {
     "FakeServer": "server",
-    "Fault": "faults",
+    "Fault": "scenario.faults",
     "Reply": "messages",
     "Request": "messages",
-    "Scenario": "scenario",
+    "Scenario": "scenario.scenario",
     "exercise": "exercises",
 }
 

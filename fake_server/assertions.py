@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import NoReturn, Protocol
 from urllib.parse import quote
 
-from fake_server import transcript
-from fake_server.generation import Generation
-from fake_server.journal import Exchange, Journal
-from fake_server.ledger import Ledger
+from fake_server.journal import text
+from fake_server.journal.journal import Journal
+from fake_server.messages import Exchange
+from fake_server.service.generation import Generation
+from fake_server.service.ledger import Ledger
 from kling_contract.clock import Clock
 from kling_contract.contract import Contract
 
@@ -145,11 +146,11 @@ class Assertions:
 
 def _fail(fake: Recorded, claim: str, concerned: Exchange | None, nearest: str = "") -> NoReturn:
     __tracebackhide__ = True
-    parts = [claim, f"exchanges, by the fake's clock:\n{transcript.table(fake.journal)}"]
-    if wrong := transcript.violations(fake.journal):
+    parts = [claim, f"exchanges, by the fake's clock:\n{text.table(fake.journal)}"]
+    if wrong := text.violations(fake.journal):
         parts.append(f"violations:\n{wrong}")
     if concerned is not None:
-        parts.append(f"the request concerned:\n  {transcript.curl(concerned)}")
+        parts.append(f"the request concerned:\n  {text.curl(concerned)}")
         hints = [violation.hint for violation in concerned.violations if violation.hint]
         nearest = nearest or "\n  ".join(dict.fromkeys(hints))
     if nearest:

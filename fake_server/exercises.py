@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from fake_server.adapters.virtual_time import on_virtual_time
+from fake_server.journal.text import shortened
 from fake_server.messages import Reply, Request
-from fake_server.scenario import Scenario
-from fake_server.scenario import scenarios as shipped
+from fake_server.scenario.scenario import Scenario
+from fake_server.scenario.scenario import scenarios as shipped
 from fake_server.server import FakeServer
-from fake_server.transcript import shortened
-from fake_server.virtual_time import on_virtual_time
 from kling_contract.clock import VirtualClock
 from kling_contract.errors import DocumentError
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-__all__ = ["Headers", "Reply", "Request"]
+from kling_contract.violation import Violation
+
+__all__ = ["Exchange", "Headers", "Reply", "Request"]
 
 
 class Headers(Mapping[str, str]):
@@ -92,3 +94,44 @@ class Reply:
     def json(self) -> Any:
         """Return the body read as JSON. Raise ValueError when it is none."""
         return json.loads(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and its reply.
+
+    `at` is the fake's time in seconds since 1970; `operation` the id of the operation (None: no operation); `violations`
+    everything that was wrong with the request, tolerated or not; `generation_id` the generation that it made or asked
+    for (None: none). Both are as they crossed the wire, but for the keys: see `Journal.add`.
+    """
+
+    at: float
+    request: Request
+    reply: Reply
+    operation: str | None = None
+    violations: tuple[Violation, ...] = ()
+    generation_id: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the request was refused, in one line; None when it was not."""
+        return self.reply.headers.get("x-fake-reason")
+
+    @property
+    def arrived(self) -> bool:
+        """Did the sender get the whole reply? Not if the connection broke, or it would not wait so long."""
+        cut, patience = self.reply.cut, self.request.read_timeout
+        whole = cut is None or cut >= len(self.reply.body) > 0
+        return whole and self.reply.status > 0 and (patience is None or self.reply.delay <= patience)
+
+    @property
+    def answered_status(self) -> str | None:
+        """The status of a generation that the sender was told, None if it was told none."""
+        if self.operation is None or not self.arrived:
+            return None
+        try:
+            answer = self.reply.json()
+        except (ValueError, RecursionError):
+            return None
+        status = answer.get("status") if isinstance(answer, dict) else None
+        return status if isinstance(status, str) else None

@@ -11,27 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from fake_server.answers import Answers
 from fake_server.assertions import Assertions
-from fake_server.faults import Calls, Fault
-from fake_server.generation import Generation, Generations
-from fake_server.journal import Exchange, Journal
-from fake_server.ledger import Ledger
-from fake_server.messages import Headers, Reply, Request
-from fake_server.scenario import Scenario
-from fake_server.service import Progression, Service
+from fake_server.journal.journal import Journal
+from fake_server.messages import Exchange, Headers, Reply, Request
+from fake_server.scenario.faults import Calls, Fault
+from fake_server.scenario.scenario import Scenario
+from fake_server.service.generation import Generation
+from fake_server.service.generations import Generations
+from fake_server.service.ledger import Ledger
+from fake_server.service.responses import Answers
+from fake_server.service.service import Progression, Service
 from kling_contract.clock import Clock, VirtualClock
-from kling_contract.contract import Contract, chosen
+from kling_contract.contract import Contract, Timeline, chosen
 from kling_contract.errors import DocumentError
-from kling_contract.lifecycle import Timeline
-from kling_contract.validation import Strictness, check_strictness
+from kling_contract.violation import Strictness, check_strictness
 
 if TYPE_CHECKING:
     import httpx
     import respx
 
-    from fake_server.live import BaseURL
-    from fake_server.store import Store
+    from fake_server.adapters.live import BaseURL
+    from fake_server.service.store import Store
 
 __all__ = ["FakeServer"]
 
@@ -85,7 +85,7 @@ class FakeServer(Assertions):
         self._store: Store | None = None
         self._serving: Callable[..., Service] = Service
         if replay is not None:
-            from fake_server.replay import Recordings, Replay
+            from fake_server.recording.replay import Recordings, Replay
 
             self._serving = functools.partial(Replay, Recordings.load(replay, self.contract))
         self._start()
@@ -177,13 +177,13 @@ class FakeServer(Assertions):
 
     def transport(self) -> httpx.MockTransport:
         """Return an httpx transport, sync and async, that ends in this fake."""
-        from fake_server import intercept
+        from fake_server.adapters import intercept
 
         return intercept.transport(self)
 
     def mount(self, router: respx.Router) -> None:
         """Add routes to a respx router that lead the API's host and the media host into this fake."""
-        from fake_server import intercept
+        from fake_server.adapters import intercept
 
         intercept.mount(self, router)
 
@@ -192,7 +192,7 @@ class FakeServer(Assertions):
 
         httpx and httpx2 are caught, and requests. Calls to `others` are blocked, or pass to the real network.
         """
-        from fake_server import intercept
+        from fake_server.adapters import intercept
 
         return intercept.intercept(self, others=others)
 
@@ -202,16 +202,16 @@ class FakeServer(Assertions):
         With `tls` it is https, under a certificate made for the occasion: trust the URL's `ca_pem`. Under
         `/_fake/` on that port the fake can be steered, and asked what it saw: see `Controlled`.
         """
-        from fake_server import control, live
+        from fake_server.adapters import control, live
 
-        return live.live(control.Controlled(self, host=host), host=host, port=port, tls=tls)
+        return live.live(control.ControlApi(self, host=host), host=host, port=port, tls=tls)
 
     def __repr__(self) -> str:
         return f"<FakeServer {self.contract.revision}, {self.scenario.name}, {len(self.generations)} generations>"
 
     def _continue(self, state: Path) -> None:
         """Take up where the last fake with this state file ended, and keep everything there from now on."""
-        from fake_server.store import Store
+        from fake_server.service.store import Store
 
         self._store = Store(state, self.contract.revision.id)
         self._generations.keep_in(self._store)

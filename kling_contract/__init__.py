@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
+from kling_contract.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from kling_contract import checks as checks
     from kling_contract import drift as drift
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from kling_contract.clock import VirtualClock as VirtualClock
     from kling_contract.contract import Contract as Contract
     from kling_contract.contract import Operation as Operation
+    from kling_contract.contract import Timeline as Timeline
     from kling_contract.contract import revisions as revisions
-    from kling_contract.errors import AnswerError as AnswerError
     from kling_contract.errors import ApiError as ApiError
     from kling_contract.errors import ContractBroken as ContractBroken
     from kling_contract.errors import CreationUncertain as CreationUncertain
@@ -38,23 +40,23 @@ if TYPE_CHECKING:
     from kling_contract.errors import KlingError as KlingError
     from kling_contract.errors import NotFound as NotFound
     from kling_contract.errors import RateLimited as RateLimited
-    from kling_contract.errors import ServiceFailure as ServiceFailure
+    from kling_contract.errors import ServerError as ServerError
+    from kling_contract.errors import ServerUnreachable as ServerUnreachable
     from kling_contract.errors import TransportError as TransportError
     from kling_contract.errors import Unauthorized as Unauthorized
+    from kling_contract.errors import UnexpectedResponse as UnexpectedResponse
     from kling_contract.errors import UnknownRevision as UnknownRevision
     from kling_contract.errors import UnknownStatus as UnknownStatus
-    from kling_contract.errors import Unreachable as Unreachable
     from kling_contract.errors import WaitTimeout as WaitTimeout
-    from kling_contract.exchanges import check_request as check_request
-    from kling_contract.exchanges import check_response as check_response
-    from kling_contract.lifecycle import Timeline as Timeline
-    from kling_contract.validation import Severity as Severity
-    from kling_contract.validation import Strictness as Strictness
-    from kling_contract.validation import Violation as Violation
+    from kling_contract.validation import check_request as check_request
+    from kling_contract.validation import check_response as check_response
     from kling_contract.validation import validate as validate
+    from kling_contract.violation import Severity as Severity
+    from kling_contract.violation import Strictness as Strictness
+    from kling_contract.violation import Violation as Violation
 
 _HOMES = {
-    "AnswerError": "errors",
+    "UnexpectedResponse": "errors",
     "ApiError": "errors",
     "AsyncClient": "client",
     "Client": "client",
@@ -73,29 +75,27 @@ _HOMES = {
     "NotFound": "errors",
     "Operation": "contract",
     "RateLimited": "errors",
-    "ServiceFailure": "errors",
-    "Severity": "validation",
-    "Strictness": "validation",
+    "ServerError": "errors",
+    "Severity": "violation",
+    "Strictness": "violation",
     "SystemClock": "clock",
-    "Timeline": "lifecycle",
+    "Timeline": "contract",
     "TransportError": "errors",
     "Unauthorized": "errors",
     "UnknownRevision": "errors",
     "UnknownStatus": "errors",
-    "Unreachable": "errors",
+    "ServerUnreachable": "errors",
     "Video": "client",
-    "Violation": "validation",
+    "Violation": "violation",
     "VirtualClock": "clock",
     "WaitTimeout": "errors",
-    "check_request": "exchanges",
-    "check_response": "exchanges",
+    "check_request": "validation",
+    "check_response": "validation",
     "revisions": "contract",
     "validate": "validation",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
-
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -6,13 +6,13 @@ KlingError
 ├── ImageError             a local image cannot be read, or is none
 ├── InvalidPayload         judged before it was sent: nothing was sent, nothing is billed
 ├── TransportError         no answer came, retries included
-├── AnswerError            an answer came that breaks the contract so far that it cannot be read
+├── UnexpectedResponse            an answer came that breaks the contract so far that it cannot be read
 ├── ApiError               the service refused, or failed, with a status of 4xx or 5xx
 │   ├── Unauthorized       401
 │   ├── Forbidden          403: no credits, or not verified
 │   ├── NotFound           404
 │   ├── RateLimited        429
-│   └── ServiceFailure     5xx
+│   └── ServerError     5xx
 ├── ContractBroken         a server that was held against the contract does not keep it
 ├── Unreachable            a server that should be held against the contract cannot be asked
 ├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
@@ -29,10 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kling_contract.generation import Generation
-    from kling_contract.validation import Violation
+    from kling_contract.violation import Violation
 
 __all__ = [
-    "AnswerError",
     "ApiError",
     "ContractBroken",
     "CreationUncertain",
@@ -45,12 +44,13 @@ __all__ = [
     "KlingError",
     "NotFound",
     "RateLimited",
-    "ServiceFailure",
+    "ServerError",
+    "ServerUnreachable",
     "TransportError",
     "Unauthorized",
+    "UnexpectedResponse",
     "UnknownRevision",
     "UnknownStatus",
-    "Unreachable",
     "WaitTimeout",
 ]
 
@@ -99,7 +99,7 @@ class TransportError(KlingError):
     """No answer came: the connection could not be made, broke, or timed out, and so did each retry."""
 
 
-class AnswerError(KlingError):
+class UnexpectedResponse(KlingError):
     """The answer cannot be read as the contract's. `status` is its HTTP status, `body` what came (at most 2,000 characters)."""
 
     def __init__(self, message: str, *, status: int, body: str) -> None:
@@ -148,7 +148,7 @@ class RateLimited(ApiError):
     """429: too many requests, or too many generations at a time."""
 
 
-class ServiceFailure(ApiError):
+class ServerError(ApiError):
     """5xx: the service, or something in front of it, failed."""
 
 
@@ -169,7 +169,7 @@ class ContractBroken(KlingError):
         self.assumed = assumed
 
 
-class Unreachable(KlingError):
+class ServerUnreachable(KlingError):
     """A server that should be held against the contract cannot be asked: the URL leads nowhere, or nobody answers there."""
 
 

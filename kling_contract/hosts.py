@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kling_contract.errors import Unreachable
+from kling_contract.errors import ServerUnreachable
 
 __all__ = ["is_loopback", "is_own_page", "leads_here", "root_of"]
 
@@ -61,13 +61,13 @@ def root_of(url: str, *, live: bool = False) -> str:
         _ = parts.port
         httpx.URL(url.strip())
     except (ValueError, httpx.InvalidURL) as bad:
-        raise Unreachable(f"{url!r} is no URL: {bad}") from bad
+        raise ServerUnreachable(f"{url!r} is no URL: {bad}") from bad
     if parts.scheme not in ("http", "https") or not host:
-        raise Unreachable(f"{url!r} leads nowhere: write it with scheme and host, as in http://127.0.0.1:8080")
+        raise ServerUnreachable(f"{url!r} leads nowhere: write it with scheme and host, as in http://127.0.0.1:8080")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise Unreachable(
+        raise ServerUnreachable(
             "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
         )
     if not live and not is_loopback(host):
-        raise Unreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
+        raise ServerUnreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
     return url.strip().rstrip("/")

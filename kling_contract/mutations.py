@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kling_contract.contract import Contract, chosen
-from kling_contract.formats import BROKEN
-from kling_contract.hints import type_of
-from kling_contract.jsonplaces import pointer
-from kling_contract.schema_walk import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
+from kling_contract.display import type_of
+from kling_contract.jsontext.pointer import pointer
+from kling_contract.schema_values.formats import BROKEN
+from kling_contract.schema_values.rules import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
 
 __all__ = ["Mutation", "mutations", "mutations_of"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from fake_server.doors import Handler
+    from fake_server.adapters.delivery import Handler
     from fake_server.messages import Reply, Request
     from fake_server.server import FakeServer
     from kling_contract.client import AsyncClient, Client
@@ -113,7 +113,7 @@ def kling_async_client(request: pytest.FixtureRequest, kling: FakeServer) -> Asy
 @pytest.fixture
 def kling_virtual_time(kling_clock: VirtualClock) -> Iterator[VirtualClock]:
     """Let code that waits by itself wait on `kling_clock`: `time.sleep` and `asyncio.sleep` jump, for the whole process."""
-    from fake_server.virtual_time import on_virtual_time
+    from fake_server.adapters.virtual_time import on_virtual_time
 
     with on_virtual_time(kling_clock) as clock:
         yield clock
@@ -147,7 +147,7 @@ class _Port:
 
 @pytest.fixture(scope="session")
 def _kling_port() -> Iterator[_Port]:
-    from fake_server.live import live
+    from fake_server.adapters.live import live
 
     port = _Port()
     with live(port) as port.url:
@@ -159,7 +159,7 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     config = request.config
     options: dict[str, Any] = {name: value for name in _DEFAULTS if (value := config.getini(f"kling_{name}"))}
     if scenario := options.get("scenario"):
-        from fake_server.scenario import Scenario
+        from fake_server.scenario.scenario import Scenario
 
         options["scenario"] = Scenario.load(
             scenario, folder=config.inipath.parent if config.inipath else config.rootpath
@@ -178,7 +178,7 @@ def _check(marker: pytest.Mark) -> None:
     import inspect
 
     from fake_server.server import FakeServer
-    from kling_contract.hints import nearest
+    from kling_contract.display import nearest
 
     known = list(inspect.signature(FakeServer).parameters)
     wrong = [repr(value) for value in marker.args]

@@ -15,15 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from kling_contract import __version__
-from kling_contract.validation import Severity, Violation, refuses
+from kling_contract.version import __version__
+from kling_contract.violation import SEVERITIES, Severity, Violation, failing, has_errors
 
-__all__ = ["FORMATS", "SEVERITIES", "Format", "Judged", "failing", "lines", "render"]
+__all__ = ["FORMATS", "FileResult", "Format", "lines", "render"]
 
 Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
-"""The worst first."""
 
 _TOOL = "kling-contract"
 _UNREADABLE = "unreadable"
@@ -34,7 +32,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class FileResult:
     """One payload and what was found. `name` is its file; `unreadable` why it could not be judged at all (None: it was)."""
 
     name: str
@@ -46,7 +44,7 @@ class Judged:
         """Say whether the contract takes the payload."""
         if self.unreadable is not None:
             return "unreadable"
-        return "refused" if refuses(self.violations) else "accepted"
+        return "refused" if has_errors(self.violations) else "accepted"
 
     @property
     def findings(self) -> list[Violation]:
@@ -56,13 +54,13 @@ class Judged:
         return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
 
 
-def render(results: Iterable[Judged], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
+def render(results: Iterable[FileResult], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
     """Return the whole report; see `lines`."""
     return "\n".join(lines(results, format, color=color, fail_on=fail_on))
 
 
 def lines(
-    results: Iterable[Judged],
+    results: Iterable[FileResult],
     format: Format,  # noqa: A002
     *,
     color: bool = False,
@@ -87,12 +85,7 @@ def lines(
     return _junit(results, failing(fail_on))
 
 
-def failing(fail_on: Severity) -> Sequence[Severity]:
-    """Return the severities that are as bad as `fail_on`, or worse."""
-    return SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-
-
-def _text(results: Iterable[Judged], color: bool) -> Iterator[str]:
+def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
     def painted(text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if color else text
 
@@ -113,7 +106,7 @@ def _text(results: Iterable[Judged], color: bool) -> Iterator[str]:
     yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[_UNREADABLE] else "32")
 
 
-def _json(results: Iterable[Judged]) -> Iterator[str]:
+def _json(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
     written = (
         {
@@ -134,7 +127,7 @@ def _fields(finding: Violation) -> dict[str, Any]:
     return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(finding).items()}
 
 
-def _github(results: Iterable[Judged]) -> Iterator[str]:
+def _github(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
     for judged in _counted(results, totals):
         for each in judged.findings:
@@ -144,7 +137,7 @@ def _github(results: Iterable[Judged]) -> Iterator[str]:
     yield _summary(totals)
 
 
-def _sarif(results: Iterable[Judged]) -> Iterator[str]:
+def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
     rules: dict[str, int] = {}
     found = (_sarif_result(judged.name, each, rules) for judged in results for each in judged.findings)
     yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
@@ -177,7 +170,7 @@ def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[
     }
 
 
-def _junit(results: Iterable[Judged], severities: Sequence[Severity]) -> Iterator[str]:
+def _junit(results: Iterable[FileResult], severities: Sequence[Severity]) -> Iterator[str]:
     from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
 
     cases = []
@@ -204,7 +197,7 @@ def _junit(results: Iterable[Judged], severities: Sequence[Severity]) -> Iterato
     yield "</testsuite></testsuites>"
 
 
-def _counted(results: Iterable[Judged], totals: Counter[str]) -> Iterator[Judged]:
+def _counted(results: Iterable[FileResult], totals: Counter[str]) -> Iterator[FileResult]:
     for judged in results:
         totals[judged.verdict] += 1
         for each in judged.violations:

@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Request
-from fake_server.control import Controlled
+from fake_server.adapters.control import ControlApi
 from fake_server.messages import Headers
-from kling_contract.checks import check
-from kling_contract.errors import Unreachable
+from kling_contract.checks.runner import check
+from kling_contract.errors import ServerUnreachable
 from kling_contract.hosts import is_loopback, leads_here, root_of
 
 THIS_MACHINE = ["localhost", "LOCALHOST", "kling.localhost", "a.b.localhost", "127.0.0.1", "127.9.9.9", "[::1]"]
@@ -25,10 +25,10 @@ HOSTS = st.sampled_from([*THIS_MACHINE, *OTHERS]) | st.from_regex(r"([a-z0-9]{1,
 def test_check_and_control_path_agree(host: str, port: str) -> None:
     """`check` takes a name for this machine just where the control path of a fake on this machine does."""
     request = Request("GET", f"http://{host}{port}/_fake/health", Headers({"host": f"{host}{port}"}), b"")
-    admitted = Controlled(FakeServer()).handle(request).status == 200
+    admitted = ControlApi(FakeServer()).handle(request).status == 200
     try:
         asked = root_of(f"http://{host}{port}/") == f"http://{host}{port}"
-    except Unreachable:
+    except ServerUnreachable:
         asked = False
     assert admitted == asked == leads_here(f"{host}{port}", "127.0.0.1")
     assert asked == is_loopback(urlsplit(f"//{host}").hostname or "")
@@ -43,6 +43,6 @@ def test_names_of_this_machine(host: str) -> None:
 @pytest.mark.parametrize("host", OTHERS)
 def test_names_of_other_machines(host: str) -> None:
     """Another machine is asked with `live` only."""
-    with pytest.raises(Unreachable, match="another machine"):
+    with pytest.raises(ServerUnreachable, match="another machine"):
         check(f"http://{host}:8080")
     assert root_of(f"http://{host}:8080", live=True) == f"http://{host}:8080"

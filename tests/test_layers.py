@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
 
 HEAVY = (
     "hypothesis",
@@ -27,22 +28,74 @@ HEAVY = (
 )
 
 
-def _imports(path: Path) -> set[str]:
-    """Return the modules of ours that a module imports when it is itself imported: not those inside functions or TYPE_CHECKING."""
-    found: set[str] = set()
-    pending: list[ast.stmt] = list(ast.parse(path.read_text()).body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-            found.add(node.module)
-        elif isinstance(node, ast.ClassDef):
-            pending.extend(node.body)
-        elif isinstance(node, (ast.If, ast.Try)) and "TYPE_CHECKING" not in ast.dump(getattr(node, "test", node)):
-            pending.extend([*node.body, *node.orelse])
-    return {name for name in found if name.split(".")[0] in ("kling_contract", "fake_server")}
+MAY_IMPORT: dict[str, str] = {
+    # kling_contract, from the ground up: single modules, then packages
+    "kling_contract.version": "",
+    "kling_contract.clock": "",
+    "kling_contract.violation": "",
+    "kling_contract.redaction": "",
+    "kling_contract.generation": "redaction",
+    "kling_contract.display": "redaction",
+    "kling_contract.errors": "generation violation",
+    "kling_contract.hosts": "errors",
+    "kling_contract.jsontext": "",
+    "kling_contract.contract": "errors",
+    "kling_contract.schema_values": "errors",
+    "kling_contract.validation": "contract display jsontext violation",
+    "kling_contract.reports": "display validation version violation",
+    "kling_contract.mutations": "contract display jsontext schema_values",
+    "kling_contract.payloads": "contract mutations schema_values",
+    "kling_contract.strategies": "contract jsontext mutations schema_values",
+    "kling_contract.client": "clock contract display errors generation redaction validation violation",
+    "kling_contract.drift": "contract display errors jsontext schema_values",
+    "kling_contract.checks": (
+        "client clock contract display errors generation hosts jsontext mutations redaction reports schema_values strategies "
+        "validation violation"
+    ),
+    # fake_server: its core knows no adapter
+    "fake_server.messages": "kling_contract.redaction kling_contract.violation",
+    "fake_server.scenario": "messages kling_contract.contract kling_contract.display kling_contract.errors kling_contract.jsontext",
+    "fake_server.journal": (
+        "messages kling_contract.clock kling_contract.display kling_contract.errors kling_contract.redaction "
+        "kling_contract.version"
+    ),
+    "fake_server.service": (
+        "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.display kling_contract.errors "
+        "kling_contract.jsontext kling_contract.validation kling_contract.violation"
+    ),
+    "fake_server.adapters": (
+        "journal messages scenario service kling_contract.clock kling_contract.contract kling_contract.errors "
+        "kling_contract.hosts kling_contract.jsontext kling_contract.validation"
+    ),
+    "fake_server.recording": (
+        "adapters journal messages scenario service kling_contract.clock kling_contract.contract kling_contract.display "
+        "kling_contract.errors kling_contract.generation kling_contract.jsontext kling_contract.redaction "
+        "kling_contract.reports kling_contract.validation kling_contract.violation"
+    ),
+    "fake_server.assertions": "journal messages service kling_contract.clock kling_contract.contract",
+    "fake_server.server": (
+        "adapters assertions journal messages recording scenario service kling_contract.clock kling_contract.contract "
+        "kling_contract.errors kling_contract.violation"
+    ),
+    "fake_server.exercises": (
+        "adapters journal messages scenario server service kling_contract.clock kling_contract.errors"
+    ),
+    # who brings both together
+    "kling_contract.pytest_plugin": (
+        "client clock contract display violation fake_server.adapters fake_server.journal fake_server.messages "
+        "fake_server.scenario fake_server.server"
+    ),
+    "kling_contract.cli": (
+        "checks client clock contract display drift errors hosts jsontext payloads redaction reports validation version violation "
+        "fake_server.adapters fake_server.journal fake_server.messages fake_server.recording fake_server.scenario "
+        "fake_server.server fake_server.service"
+    ),
+    "kling_contract.__main__": "cli",
+}
+"""Which packages, and modules at the front, each may import. Names without a dot are of the same package.
+
+The fronts of `kling_contract` and `fake_server` themselves only load what others define; nothing imports them.
+"""
 
 
 def _modules() -> dict[str, Path]:
@@ -54,32 +107,64 @@ def _modules() -> dict[str, Path]:
 
 
 MODULES = _modules()
+FRONTS = ("kling_contract", "fake_server")
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("kling_contract") and ".commands" not in m])
-def test_the_contract_does_not_know_the_fake(module: str) -> None:
-    """Nothing in kling_contract needs fake_server in order to be imported, the commands alone excepted."""
-    assert not {name for name in _imports(MODULES[module]) if name.startswith("fake_server")}
+def _imports(module: str) -> set[str]:
+    """Return the modules of ours that a module imports: on top, inside functions, and for type checkers alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found.update(named & MODULES.keys() or {node.module})
+    return {name for name in found if name in MODULES and name != module}
 
 
-def test_imports_point_one_way() -> None:
-    """No module is imported, however indirectly, by one that it imports itself."""
-    graph = {
-        module: {name for name in _imports(path) if name in MODULES and name != module}
-        for module, path in MODULES.items()
+def _unit(module: str) -> str:
+    """Return the package at the front that a module is in, or the module itself if it stands at the front."""
+    return ".".join(module.split(".")[:2])
+
+
+UNTIL_THE_CORE_IS_APART = {"fake_server.adapters.control", "fake_server.adapters.access_log"}  # they take a FakeServer
+IMPORTS = {
+    module: _imports(module) - ({"fake_server.server"} if module in UNTIL_THE_CORE_IS_APART else set())
+    for module in MODULES
+    if module not in FRONTS
+}
+
+
+@pytest.mark.parametrize("module", IMPORTS)
+def test_imports_are_those_of_the_table(module: str) -> None:
+    """No module imports from a package that the table does not allow to its own, in whatever way."""
+    unit = _unit(module)
+    package = unit.partition(".")[0]
+    allowed = {name if "." in name else f"{package}.{name}" for name in MAY_IMPORT[unit].split()}
+    assert {_unit(name) for name in IMPORTS[module]} - {unit} <= allowed
+
+
+def test_the_table_has_no_circle_and_nothing_else() -> None:
+    """Each package stands above all that it may import; the table names nothing that there is not."""
+    below = {
+        unit: {name if "." in name else f"{unit.partition('.')[0]}.{name}" for name in names.split()}
+        for unit, names in MAY_IMPORT.items()
     }
-    state: dict[str, int] = {}
+    assert set(below) == {_unit(module) for module in IMPORTS}
+    graphlib.TopologicalSorter(below).prepare()
+    assert set().union(*below.values()) <= set(below)
 
-    def visit(module: str, trail: tuple[str, ...]) -> None:
-        assert state.get(module) != 1, f"import cycle: {' -> '.join([*trail, module])}"
-        if state.get(module) is None:
-            state[module] = 1
-            for name in sorted(graph[module] - {"kling_contract", "fake_server"}):
-                visit(name, (*trail, module))
-            state[module] = 2
 
-    for module in graph:
-        visit(module, ())
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """No module is imported, however indirectly, by one that it imports. The front of a package may name its own modules."""
+    graph = {module: {name for name in names if not module.startswith(f"{name}.")} for module, names in IMPORTS.items()}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize(("package", "most"), [("kling_contract", 16), ("fake_server", 8)])
+def test_few_modules_stand_at_the_front(package: str, most: int) -> None:
+    """The list of files at the front of a package can be taken in at a glance."""
+    assert len([path for path in MODULES.values() if path.parent == ROOT / package]) <= most
 
 
 @pytest.mark.parametrize("package", ["kling_contract", "fake_server", "fake_server.server"])

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
-from referee import referee
-from small_schemas import SCHEMAS
 
 from kling_contract import Contract, revisions, validate
-from kling_contract.formats import BROKEN
-from kling_contract.jsonplaces import pointer
+from kling_contract.jsontext.pointer import pointer
 from kling_contract.mutations import Mutation, mutations, mutations_of
-from kling_contract.schema_walk import TYPES, neighbour, plain
+from kling_contract.schema_values.formats import BROKEN
+from kling_contract.schema_values.rules import TYPES, neighbour, plain
 from kling_contract.strategies import valid_requests
+from tests.support.referee import referee
+from tests.support.small_schemas import SCHEMAS
 
 DOCUMENTS = [
     pytest.param(schema, id=f"{revision}-{name.removesuffix('.schema.json')}")
@@ -71,7 +71,7 @@ def _at(node: Any, place: Place) -> Any:
 
 @pytest.mark.parametrize("case", mutations())
 def test_each_draws_the_one_violation_that_it_names(case: Mutation, request: pytest.FixtureRequest) -> None:
-    """Judged strictly, each payload has one error, with the pointer and the rule named; and pytest shows the id."""
+    """FileResult strictly, each payload has one error, with the pointer and the rule named; and pytest shows the id."""
     assert _errors(case.payload, Contract.load().revision.id) == [(case.pointer, case.rule)]
     assert case.id.startswith(f"{case.pointer}:{case.rule}:")
     assert request.node.name.endswith(f"[{case.id}]")
@@ -213,8 +213,8 @@ def test_known_mistakes_are_in_it(revision: str) -> None:
     """What the live service is known to tolerate is a violation in the catalogue, and so is every broken form of a URI."""
     contract = Contract.load(revision)
     cases = mutations(contract=contract)
-    for deviation in contract.observed["tolerated"]:
-        at = [case for case in cases if case.pointer == deviation["pointer"]]
+    for deviation in contract.observed.tolerated:
+        at = [case for case in cases if case.pointer == deviation.pointer]
         assert any(not validate_lax(case, contract) for case in at)
     texts = json.dumps([case.payload for case in cases])
     if any(rule == "format" for _, _, rule in _rules(plain(contract.request_schema))):

@@ -11,11 +11,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from environments import environment
 
 import kling_contract
+from tests.support import ROOT
+from tests.support.environments import environment
 
-ROOT = Path(__file__).parent.parent
 JUNK = [
     ".coverage",
     ".hypothesis/examples/a",

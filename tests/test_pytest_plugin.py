@@ -8,18 +8,17 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import closing
-from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from fake_server import FakeServer
 from kling_contract import Contract, revisions
-from kling_contract.validation import Strictness
+from kling_contract.violation import Strictness
+from tests.support import ROOT
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
 CONTRACT = Contract.load()
 CREATE, GET = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
 REVISION = next(name for name in revisions() if name != CONTRACT.revision.id)
@@ -28,8 +27,8 @@ PAYLOAD = {
     "image_url": "https://example.com/a.png",
     "prompt": "A cat.",
 }
-TOLERATED = CONTRACT.observed["tolerated"][0]
-DEVIANT = {**PAYLOAD, TOLERATED["pointer"].removeprefix("/"): TOLERATED["schema"]["enum"][0]}
+TOLERATED = CONTRACT.observed.tolerated[0]
+DEVIANT = {**PAYLOAD, TOLERATED.pointer.removeprefix("/"): TOLERATED.schema["enum"][0]}
 # What the tests inside share: a program with the address of the service in it, and what it sends.
 PROGRAM = f"""
 import asyncio, time
@@ -356,7 +355,7 @@ def test_one_state_file_serves_many_tests(inner: pytest.Pytester) -> None:
 def test_what_was_tolerated_is_shown_in_the_end(inner: pytest.Pytester) -> None:
     """Each violation that a fake took is shown once, with the first tests that it came from; others are not shown."""
     lines = summary(run(inner, TOLERATING, passed=10))
-    assert lines[0].startswith(f"{TOLERATED['pointer']}: ")
+    assert lines[0].startswith(f"{TOLERATED.pointer}: ")
     assert [line.split("::")[1] for line in lines[1:6]] == [f"test_many[{n}]" for n in range(5)]
     assert lines[6].split() == ["and", "3", "more"]
     assert "--kling-fail-on warning" in lines[7]
@@ -372,7 +371,7 @@ def test_it_fails_the_run_on_demand(inner: pytest.Pytester, alone: tuple[str, ..
     result.assert_outcomes(passed=10)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     lines = summary(result.stdout.str())
-    assert lines[0].startswith(f"{TOLERATED['pointer']}: ")
+    assert lines[0].startswith(f"{TOLERATED.pointer}: ")
     assert lines[6].split() == ["and", "3", "more"]
     assert "they fail this run" in lines[7]
     assert inner.runpytest_subprocess(*asked, "-k", "good or refused").ret == pytest.ExitCode.OK
@@ -397,7 +396,7 @@ def test_a_report_file_has_it_too(inner: pytest.Pytester) -> None:
     run(inner, TOLERATING, "--junit-xml", "report.xml", passed=10)
     found = ET.parse(inner.path / "report.xml").findall(".//testcase[@name='test_many[0]']//property")
     assert [each.get("name") for each in found] == ["kling_tolerated"]
-    assert str(found[0].get("value")).startswith(TOLERATED["pointer"])
+    assert str(found[0].get("value")).startswith(TOLERATED.pointer)
 
 
 def test_an_assertion_ends_in_the_line_of_the_test(inner: pytest.Pytester) -> None:
@@ -451,7 +450,7 @@ def test_who_does_not_use_it_pays_nothing(inner: pytest.Pytester, alone: tuple[s
         def test_it(request):
             assert request.config.pluginmanager.has_plugin("kling-tolerated")
             ours = {name for name in sys.modules if name.partition(".")[0] in ("kling_contract", "fake_server")}
-            assert ours == {"kling_contract", "kling_contract.pytest_plugin"}
+            assert ours == {"kling_contract", "kling_contract.pytest_plugin", "kling_contract.version"}
             assert not {"httpx", "jsonschema_rs", "uvicorn"} & set(sys.modules)
         """
     )
@@ -465,4 +464,4 @@ def test_the_module_imports_pytest_alone() -> None:
         "import kling_contract.pytest_plugin; print(*set(sys.modules) - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) <= {"kling_contract", "kling_contract.pytest_plugin"}
+    assert set(done.stdout.split()) <= {"kling_contract", "kling_contract.pytest_plugin", "kling_contract.version"}

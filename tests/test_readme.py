@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 import yaml
-from broken_fakes import BROKEN, FOR_FREE
 from click.testing import CliRunner
 
 from fake_server import FakeServer
-from fake_server.scenario import scenarios
+from fake_server.scenario.scenario import scenarios
 from kling_contract import Contract, cli, revisions
-from kling_contract.commands.validate import command as validate_command
+from kling_contract.cli.validate import command as validate_command
+from tests.support import ROOT
+from tests.support.broken_fakes import BROKEN, FOR_FREE
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -17,9 +17,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml
 
-from kling_contract.jsontext import parse
-from kling_contract.reports import FORMATS, Format, Judged, lines, render
-from kling_contract.validation import Severity, Violation, validate
+from kling_contract.jsontext.parser import parse
+from kling_contract.reports import FORMATS, FileResult, Format, lines, render
+from kling_contract.validation import validate
+from kling_contract.violation import Severity, Violation
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -46,9 +47,9 @@ def violations(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Violation]:
     )
 
 
-def results(texts: st.SearchStrategy[str]) -> st.SearchStrategy[list[Judged]]:
-    judged = st.builds(Judged, texts, st.lists(violations(texts), max_size=4))
-    return st.lists(judged | st.builds(Judged, texts, unreadable=texts), max_size=4)
+def results(texts: st.SearchStrategy[str]) -> st.SearchStrategy[list[FileResult]]:
+    judged = st.builds(FileResult, texts, st.lists(violations(texts), max_size=4))
+    return st.lists(judged | st.builds(FileResult, texts, unreadable=texts), max_size=4)
 
 
 def carried(text: str) -> str:
@@ -57,7 +58,7 @@ def carried(text: str) -> str:
 
 
 @given(results(anything), st.sampled_from(FORMATS), st.booleans(), st.sampled_from(SEVERITIES))
-def test_every_report_can_be_written(found: Sequence[Judged], form: Format, color: bool, fail_on: Severity) -> None:
+def test_every_report_can_be_written(found: Sequence[FileResult], form: Format, color: bool, fail_on: Severity) -> None:
     """Whatever stands in names and messages, a report is text that UTF-8 can carry, and each of its lines is one line."""
     told = list(lines(found, form, color=color, fail_on=fail_on))
     "\n".join(told).encode()
@@ -67,13 +68,13 @@ def test_every_report_can_be_written(found: Sequence[Judged], form: Format, colo
 
 
 @given(results(anything))
-def test_no_payload_can_steer_a_terminal(found: Sequence[Judged]) -> None:
+def test_no_payload_can_steer_a_terminal(found: Sequence[FileResult]) -> None:
     """The text report holds nothing but printable characters, whatever the payload and its name held."""
     assert all(line.isprintable() for line in lines(found, "text"))
 
 
 @given(results(words))
-def test_the_text_tells_everything(found: Sequence[Judged]) -> None:
+def test_the_text_tells_everything(found: Sequence[FileResult]) -> None:
     """Each finding is a line with place, severity, rule, message and age, then its hint; the last line counts them."""
     told = lines(found, "text")
     for judged in found:
@@ -94,13 +95,13 @@ def test_the_text_tells_everything(found: Sequence[Judged]) -> None:
 
 
 @given(results(anything))
-def test_color_is_all_that_color_adds(found: Sequence[Judged]) -> None:
+def test_color_is_all_that_color_adds(found: Sequence[FileResult]) -> None:
     """Take the ANSI codes away, and the colored report is the plain one."""
     assert re.sub("\x1b\\[[0-9;]*m", "", render(found, "text", color=True)) == render(found, "text")
 
 
 @given(results(anything))
-def test_json_holds_every_field(found: Sequence[Judged]) -> None:
+def test_json_holds_every_field(found: Sequence[FileResult]) -> None:
     """The JSON report has each payload's verdict, every field of each violation and the totals."""
     document = json.loads(render(found, "json"))
     assert [(each["name"], each["verdict"], each["unreadable"]) for each in document["results"]] == [
@@ -122,7 +123,7 @@ def test_json_holds_every_field(found: Sequence[Judged]) -> None:
 
 
 @given(results(anything))
-def test_json_is_json_to_our_own_parser(found: Sequence[Judged]) -> None:
+def test_json_is_json_to_our_own_parser(found: Sequence[FileResult]) -> None:
     """The JSON and SARIF reports pass the parser that judges payloads."""
     parse(render(found, "json"))
     parse(render(found, "sarif"))
@@ -132,8 +133,8 @@ def test_json_is_json_to_our_own_parser(found: Sequence[Judged]) -> None:
 @example([Violation("/%2C", "%3A", "50%0A%25 and\r\nmore")])
 def test_github_reads_back_what_was_found(found: Sequence[Violation]) -> None:
     """Taken apart as GitHub's runner does, each workflow command gives the finding back."""
-    told = list(lines([Judged("payload.json", found)], "github"))
-    for line, finding in zip(told, Judged("", found).findings, strict=False):
+    told = list(lines([FileResult("payload.json", found)], "github"))
+    for line, finding in zip(told, FileResult("", found).findings, strict=False):
         command = re.fullmatch(r"::(\w+) ([^:]*)::(.*)", line, re.DOTALL)
         assert command
         assert command[1] == finding.severity
@@ -150,7 +151,7 @@ def test_github_reads_back_what_was_found(found: Sequence[Violation]) -> None:
 @given(words.filter(lambda name: "/" not in name and "\\" not in name and name != "."))
 def test_github_and_sarif_name_the_file(name: str) -> None:
     """A file's name survives both kinds of escaping."""
-    judged = Judged(name, [Violation("", "rule", "message")])
+    judged = FileResult(name, [Violation("", "rule", "message")])
     annotation = next(lines([judged], "github"))
     assert unescaped(annotation.split("file=")[1].split(",title=")[0], {"%3A": ":", "%2C": ","}) == name
     uri = location(render([judged], "sarif"))["artifactLocation"]["uri"]
@@ -179,7 +180,7 @@ def test_paths_are_relative_to_where_the_command_runs(tmp_path: Path, monkeypatc
         str(tmp_path / "cat.json"): (tmp_path / "cat.json").as_uri(),
     }
     for name, uri in uris.items():
-        report = render([Judged(name, unreadable="missing")], "sarif")
+        report = render([FileResult(name, unreadable="missing")], "sarif")
         assert location(report) == {"artifactLocation": {"uri": uri}}
 
 
@@ -234,7 +235,7 @@ sarif = jsonschema.Draft7Validator(SARIF, format_checker=jsonschema.Draft7Valida
 
 
 @given(results(anything))
-def test_sarif_keeps_its_schema_and_loses_nothing(found: Sequence[Judged]) -> None:
+def test_sarif_keeps_its_schema_and_loses_nothing(found: Sequence[FileResult]) -> None:
     """The SARIF log has a result for each finding, with its level, its place and a rule that the log declares."""
     document = json.loads(render(found, "sarif"))
     sarif.validate(document)
@@ -250,8 +251,8 @@ def test_sarif_keeps_its_schema_and_loses_nothing(found: Sequence[Judged]) -> No
 
 
 @given(results(anything), st.sampled_from(SEVERITIES))
-@example([Judged("a\r\n", [Violation("", "rule\r", "one\rtwo\n]]>\x00")])], "error")
-def test_junit_opens_and_its_totals_hold(found: Sequence[Judged], fail_on: Severity) -> None:
+@example([FileResult("a\r\n", [Violation("", "rule\r", "one\rtwo\n]]>\x00")])], "error")
+def test_junit_opens_and_its_totals_hold(found: Sequence[FileResult], fail_on: Severity) -> None:
     """A JUnit reader sees one case a payload: failed from `fail_on` upwards, in error when it could not be read."""
     report = JUnitXml.fromstring(render(found, "junit", fail_on=fail_on).encode("ascii"))
     (suite,) = list(report)
@@ -289,21 +290,21 @@ def in_xml(text: str) -> str:
 def test_the_worst_comes_first(found: Sequence[Violation], form: Format) -> None:
     """Within a payload errors come before warnings and those before notices, each in the order of the document."""
     expected = [each for severity in SEVERITIES for each in found if each.severity == severity]
-    assert render([Judged("a", found)], form) == render([Judged("a", expected)], form)
-    assert Judged("a", found).findings == expected
+    assert render([FileResult("a", found)], form) == render([FileResult("a", expected)], form)
+    assert FileResult("a", found).findings == expected
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "junit"])
 def test_reports_are_told_while_payloads_still_come(form: Format) -> None:
     """All formats but JUnit, whose totals stand at the top, tell of the first payload before the last one is judged."""
-    endless = itertools.repeat(Judged("payload.json", [Violation("/pointer", "rule", "what is wrong")]))
+    endless = itertools.repeat(FileResult("payload.json", [Violation("/pointer", "rule", "what is wrong")]))
     assert any("what is wrong" in line for line in itertools.islice(lines(endless, form), 3))
 
 
 def test_a_real_finding_is_told_with_its_place() -> None:
     """What `validate` finds in a text is told as name, line and column in the form that editors and terminals link."""
     text = '{\n  "prompt": "a",\n  "prompt": "b"\n}'
-    (line, _) = lines([Judged("cat.json", validate(text))], "text")
+    (line, _) = lines([FileResult("cat.json", validate(text))], "text")
     assert re.match(r"cat\.json:3:3 +error +\S+ +json +\S", line)
 
 

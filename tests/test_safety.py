@@ -10,15 +10,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from calls import asking, creating, payload, polling
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
-from fake_server.control import Controlled
-from fake_server.scenario import scenarios
+from fake_server.adapters.control import ControlApi
+from fake_server.scenario.scenario import scenarios
 from kling_contract import Contract
-from kling_contract.documents import FIXTURES
+from kling_contract.contract.documents import FIXTURES
+from tests.support.calls import asking, creating, payload, polling
 
 CONTRACT = Contract.load()
 SENSITIVE = ("open", "os.", "shutil.", "pathlib.", "glob.", "socket.", "subprocess.", "urllib.", "http.", "sqlite3.")
@@ -51,10 +51,10 @@ def listening() -> Iterator[list[tuple[Any, ...]]]:
 
 
 @pytest.fixture(scope="module")
-def fake() -> Controlled:
+def fake() -> ControlApi:
     """A fake that has done everything once, so that whatever is loaded when it is first needed has been."""
     server = FakeServer(progression="immediate", strictness="off")
-    front = Controlled(server)
+    front = ControlApi(server)
     made = front.handle(creating(CONTRACT)).json()["id"]
     video = front.handle(polling(CONTRACT, made)).json()["video"]["url"]
     assert front.handle(replace(asking(""), url=video)).status == 200
@@ -86,7 +86,7 @@ def test_the_watch_hears() -> None:
         "data:image/png;base64,iVBORw0KGgo=",
     ],
 )
-def test_images_are_never_fetched(fake: Controlled, url: str) -> None:
+def test_images_are_never_fetched(fake: ControlApi, url: str) -> None:
     """Created, polled and downloaded, a generation from an image link opens no socket and no file."""
     with listening() as heard:
         made = fake.handle(creating(CONTRACT, payload(CONTRACT, image_url=url)))
@@ -123,7 +123,7 @@ SPELLINGS = st.sampled_from([quote, lambda path: path, lambda path: quote(quote(
     st.sampled_from(["GET", "POST", "HEAD"]),
 )
 @example("../../../../../../etc/passwd", quote, "_fake/documents/", "GET")
-def test_no_path_reaches_the_file_system(fake: Controlled, path: str, spelled: Any, start: str, method: str) -> None:
+def test_no_path_reaches_the_file_system(fake: ControlApi, path: str, spelled: Any, start: str, method: str) -> None:
     """Whatever path is asked for, in whatever spelling, no file is opened and no folder listed."""
     request = replace(asking(""), url=f"http://127.0.0.1:8080/{start}{spelled(path)}", method=method)
     with listening() as heard:
@@ -136,7 +136,7 @@ def test_no_path_reaches_the_file_system(fake: Controlled, path: str, spelled: A
 @given(PATHS)
 @example("../../README")
 @example("../scenarios/happy")
-def test_no_scenario_is_read_but_the_shipped_ones(fake: Controlled, path: str) -> None:
+def test_no_scenario_is_read_but_the_shipped_ones(fake: ControlApi, path: str) -> None:
     """Asked to play a scenario by a path, the control path looks into the folder of the shipped ones, and opens no file."""
     with listening() as heard:
         for asked in (path, {"name": path}):

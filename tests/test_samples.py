@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kling_contract import revisions, validate
 from kling_contract.mutations import mutations
-from kling_contract.samples import samples
+from kling_contract.payloads import samples
 
 
 @pytest.mark.parametrize("revision", revisions())

@@ -15,12 +15,13 @@ import fake_server
 import kling_contract
 from fake_server import Reply, Request
 from kling_contract import Contract
-from kling_contract.validation import STRICTNESS, judge_for
+from kling_contract.validation.validator import validator_for
+from kling_contract.violation import STRICTNESS
 
 MODULES = [
     importlib.import_module(found.name)
     for package in (kling_contract, fake_server)
-    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if not found.name.endswith("__main__")
 ]
 PUBLIC = {
@@ -76,7 +77,7 @@ ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a te
     "query": "",
     "request": REQUEST,
     "response": Reply(200),
-    "self": judge_for(CONTRACT),
+    "self": validator_for(CONTRACT),
     "text": "{}",
     "valid": 1,
     "value": {},
@@ -121,9 +122,9 @@ def test_a_misspelt_strictness_is_refused(name: str) -> None:
 def test_every_call_that_takes_a_strictness_is_found() -> None:
     """The search for calls finds functions, methods and classes, with inherited arguments as well."""
     known = (
-        "kling_contract.validation.validate",
-        "kling_contract.validation.Judge.text",
-        "kling_contract.client.Client",
+        "kling_contract.validation.validator.validate",
+        "kling_contract.validation.validator.Validator.text",
+        "kling_contract.client.client.Client",
     )
     assert {*known, "fake_server.server.FakeServer"} <= set(taking("strictness"))
 

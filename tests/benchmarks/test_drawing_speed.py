@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from benchmarks.conftest import Compare
-from kling_contract.formats import png_data_uri
+from kling_contract.schema_values.formats import png_data_uri
 from kling_contract.strategies import invalid_requests, valid_requests
+from tests.benchmarks.conftest import Compare
 
 EXAMPLES = 100
 

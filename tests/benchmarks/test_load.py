@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from calls import creating, polling
 
 from fake_server import FakeServer, Request
 from kling_contract import Contract
+from tests.support import ROOT
+from tests.support.calls import creating, polling
 
-ROOT = Path(__file__).parent.parent.parent
 CONTRACT = Contract.load()
 CONNECTIONS, GENERATIONS = 64, 10_000
 RATE = 40.0  # a generation ends after five seconds: some while they are polled, whatever the machine

@@ -1,1 +1,0 @@
-"""The contract, held against the fake through every one of its doors."""

@@ -29,7 +29,8 @@ from cosmic_ray.plugins import get_operator, operator_names
 from rich.console import Console
 from rich.progress import Progress
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 ENOUGH = 0.9
 SECONDS = 120.0  # after which a run that does not end has noticed

@@ -1,0 +1,169 @@
+"""How does a fake answer as an ASGI application? A bare ASGI 3 callable, with no framework in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fake_server.adapters.delivery import Handler, answer, real_seconds
+from fake_server.messages import Headers, Request
+
+__all__ = ["Application", "app", "hang_up"]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Scope = Mapping[str, Any]
+Application = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
+
+# Seconds that a refused body may go on arriving: to close while it does would lose the reply on its way.
+_LINGER = 2.0
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_PLAIN = re.compile(rb"[!\"$->@-~]*")  # neither "#" nor "?": nothing in it needs a second look
+_IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
+_IN_QUERY = f"{_IN_PATH}?"
+
+
+def app(fake: Handler) -> Application:
+    """Return the ASGI application that a fake is. Run it with `interface="asgi3"` where a server asks."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await _http(fake, scope, receive, send)
+            case "lifespan":
+                await _lifespan(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})
+
+    return application
+
+
+async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    limit = fake.body_limit
+    declared = fields.get("content-length", "")
+    # A body that its length alone condemns need not be read: as many zeros, never touched, stand for it.
+    too_long = declared.isdecimal() and (len(declared) > 18 or int(declared) > limit)
+    body, whole = (bytes(limit + 1), False) if too_long else await _read(receive, limit)
+    if body is None:
+        return
+    url = _url(scope, fields.get("host", ""))
+    status, headers, content, trouble = answer(fake, Request(scope["method"], url, Headers(fields), body))
+    cut = None if trouble is None else trouble.cut
+    if trouble is not None and not await _still_there(receive, real_seconds(fake, trouble)):
+        return
+    if cut == 0:
+        await hang_up(receive, send)
+        return
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    if not whole:
+        raw.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    if cut is not None:
+        await send({"type": "http.response.body", "body": content[:cut], "more_body": True})
+        await hang_up(receive, send)
+        return
+    await send({"type": "http.response.body", "body": content, "more_body": not whole})
+    if not whole and await _drain(receive):
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _read(receive: Receive, limit: int) -> tuple[bytes | None, bool]:
+    """Return the body, cut just past `limit`, and whether that was all. None: the client has gone."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None, True
+        part, more = message.get("body", b""), message.get("more_body", False)
+        if not more and not parts and len(part) <= limit:
+            return part, True
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            return b"".join(parts)[: limit + 1], not more
+        if not more:
+            return b"".join(parts), True
+
+
+async def _drain(receive: Receive) -> bool:
+    """Let the rest of a body come and go. Return whether the client is still there."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return False
+                if not message.get("more_body", False):
+                    return True
+    return True
+
+
+async def _still_there(receive: Receive, seconds: float) -> bool:
+    """Let time pass. Return whether the client waited that long."""
+    if seconds:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return False
+    return True
+
+
+async def hang_up(receive: Receive, send: Send) -> None:
+    """End the connection, however far the response is.
+
+    ASGI has no word for this: under uvicorn its transport is closed; any other server is left with an application that
+    failed, which ends the connection too, but is logged.
+    """
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    if transport is None:
+        raise ConnectionAbortedError("the connection breaks here: the fake's scenario has a fault")
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _url(scope: Scope, host: str) -> str:
+    raw = scope.get("raw_path")
+    path = _quoted(raw if raw is not None else scope["path"].encode(), _IN_PATH)
+    if not path.startswith("/"):  # the absolute form that proxies are sent, or "*"
+        path = "/" + (path.split("/", 3)[3:] or [""])[0] if "://" in path else f"/{path}"
+    query = _quoted(scope.get("query_string", b""), _IN_QUERY)
+    server = scope.get("server")
+    origin = _origin(scope.get("scheme", "http"), host, tuple(server) if server else None)
+    return f"{origin}{path}?{query}" if query else f"{origin}{path}"
+
+
+def _quoted(raw: bytes, safe: str) -> str:
+    return raw.decode("ascii") if _PLAIN.fullmatch(raw) else quote(raw, safe=safe)
+
+
+@functools.lru_cache(maxsize=64)
+def _origin(scheme: str, host: str, server: tuple[str, int | None] | None) -> str:
+    """Return scheme and authority: those of the Host header if it is one, else those of the socket."""
+    origin = f"{scheme}://{host}"
+    if _HOST.fullmatch(host):
+        with contextlib.suppress(ValueError):
+            if urlsplit(origin).port != 0:
+                return origin
+    name, port = server or ("localhost", None)
+    if port is None:  # nobody knows, or it is the path of a socket
+        return f"{scheme}://localhost"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

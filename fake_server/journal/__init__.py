@@ -1,0 +1,1 @@
+"""What the fake has seen: exchanges, without keys, as text and as HTTP Archive."""

@@ -1,0 +1,1 @@
+"""Traffic with the real service: recorded, judged and replayed."""

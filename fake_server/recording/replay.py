@@ -1,0 +1,237 @@
+"""What does the service do when it repeats a recording? Creates and polls are answered as they were, when the clock says so."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fake_server.journal import har
+from fake_server.messages import Exchange, Reply, Request
+from fake_server.service import media
+from fake_server.service.generation import Generation
+from fake_server.service.service import Service
+from kling_contract import generation as shown
+from kling_contract.contract import Contract, Step, Timeline, revisions
+from kling_contract.errors import DocumentError
+from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.validation import check_request
+from kling_contract.validation.messages import check_query, operation_of
+
+__all__ = ["Recordings", "Replay"]
+
+_CREATE, _GET = "createGeneration", "getGeneration"
+_LONGEST_STAND_IN = 64 * 2**20  # bytes
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """What was recorded of one generation: from each step of its timeline on, the reply of the same number was given."""
+
+    id: str
+    created_at: float
+    steps: list[Step]
+    replies: list[Reply]
+    video: shown.Video | None = None
+
+    def add(self, at: float, reply: Reply, seen: shown.Generation | None) -> None:
+        """Note how a poll was answered. An answer that showed nothing of the generation changes no status."""
+        last = self.steps[-1]
+        elapsed = at - self.created_at
+        if elapsed == last.at:
+            self.steps.pop()
+            self.replies.pop()
+        self.steps.append(Step(last.status if seen is None else seen.status, elapsed))
+        self.replies.append(reply)
+        if seen is not None and seen.video is not None and media.path_of(seen.video.url):
+            self.video = seen.video
+
+    def timeline(self, *, at_once: bool = False) -> Timeline:
+        """Return how it went, or how it ended, if it is to do so at once."""
+        return Timeline((replace(self.steps[-1], at=0.0),) if at_once else tuple(self.steps))
+
+    def goes(self, timeline: Timeline) -> bool:
+        """Is this its timeline? Not if it was redirected."""
+        return timeline in (self.timeline(), self.timeline(at_once=True))
+
+    def reply(self, generation: Generation, now: float) -> Reply:
+        """Return what a poll at `now` is answered by."""
+        if generation.timeline == self.timeline(at_once=True):
+            return self.replies[-1]
+        if generation.polls is not None:
+            return self.replies[min(generation.polls, len(self.replies) - 1)]
+        elapsed = now - generation.created_at
+        return self.replies[max(0, bisect_right(self.steps, elapsed, key=lambda step: step.at) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Create:
+    """A create that was sent, what it was answered, and what came of it (None: nothing)."""
+
+    sent: object
+    reply: Reply
+    made: _Recorded | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """What an HTTP Archive tells: creates in their order, generations by id, and videos by path."""
+
+    creates: list[_Create] = field(default_factory=list)
+    generations: dict[str, _Recorded] = field(default_factory=dict)
+    videos: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, archive: Mapping[str, Any] | Path | str, contract: Contract) -> Recordings:
+        """Read an archive, decoded or as a file. Raise DocumentError when there is no create in it to be repeated, or an
+        answer that cannot be.
+        """
+        recordings = cls()
+        exchanges = har.read(archive)
+        name = "the archive" if isinstance(archive, Mapping) else archive
+        for exchange in exchanges:
+            try:
+                recordings._add(exchange, contract)
+            except DocumentError as unfit:
+                raise DocumentError(f"{name}: {unfit}") from None
+        if not recordings.creates:
+            others = [each for each in revisions() if _has_creates(exchanges, Contract.load(each))]
+            advice = f"; it has some of {', '.join(others)}: choose that revision" if others else ""
+            raise DocumentError(f"{name}: there is no create of {contract.revision} to be repeated{advice}")
+        paths = {media.path_of(each.video.url) for each in recordings.generations.values() if each.video is not None}
+        for each in exchanges:
+            path = each.request.target.path
+            if each.request.method == "GET" and each.reply.status == 200 and each.arrived and path in paths:
+                recordings.videos[path] = each.reply.body
+        return recordings
+
+    def _add(self, exchange: Exchange, contract: Contract) -> None:
+        request, reply = exchange.request, replace(exchange.reply, delay=0.0)
+        _, operation = operation_of(contract, request.method, request.url)
+        if operation is None:
+            return
+        if exchange.reply.status and not 200 <= exchange.reply.status <= 599:
+            raise DocumentError(
+                f"{exchange.request.method} {exchange.request.target.path} was answered by status {exchange.reply.status}, "
+                "which cannot be repeated: an answer has a status from 200 to 599"
+            )
+        seen = _seen(exchange) if reply.status == operation.success else None
+        if operation.id == _CREATE:
+            made = None
+            if seen is not None:
+                # Until the first poll nothing is known but what the create told, in the words of the same schema.
+                first = replace(reply, status=contract.operations[_GET].success)
+                made = self.generations[seen.id] = _Recorded(seen.id, exchange.at, [Step(seen.status, 0.0)], [first])
+            self.creates.append(_Create(_content(request), reply, made))
+        else:
+            recorded = self.generations.get(_asked_for(contract, request) or "")
+            if recorded is not None:
+                recorded.add(exchange.at, reply, seen)
+
+
+class Replay(Service):
+    """The service as it was recorded.
+
+    A create is answered as a recorded one was: the first not yet repeated that was sent the same, or else the first not
+    yet repeated; when all have been, it starts over. What is wrong with a create is noted, and not refused. A poll of a
+    generation that came of it is answered by the recorded answer that was the latest after as much time; a delay is not
+    repeated. Links to videos lead to where this fake is reached, and if no download was recorded there is a video of the
+    size that was announced. All else is as in any service.
+    """
+
+    def __init__(self, recordings: Recordings, *service: Any, **options: Any) -> None:
+        super().__init__(*service, **options)
+        self._recordings = recordings
+        self._ahead: list[_Create] = []
+
+    def _create(self, request: Request, now: float) -> Exchange:
+        if self._api_key is not None and (unfit := self._unauthorized(request)):
+            return self.refuse(request, now, unfit[0], [unfit[1]], _CREATE)
+        violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
+        payload = _content(request)
+        create = self._next(payload)
+        if (recorded := create.made) is None:
+            return Exchange(now, request, create.reply, _CREATE, violations)
+        made = self._generation(payload if isinstance(payload, Mapping) else {}, now)
+        generation = replace(
+            made,
+            id=recorded.id,
+            timeline=recorded.timeline(at_once=self._progression == "immediate"),
+            video_url=made.video_url if recorded.video is None else _moved(recorded.video.url, made.video_url),
+        )
+        self._generations.put(generation)
+        return Exchange(now, request, create.reply, _CREATE, violations, generation.id)
+
+    def _get(self, request: Request, now: float) -> Exchange:
+        asked = _asked_for(self._contract, request) or ""
+        generation, recorded = self._generations.by_id.get(asked), self._recordings.generations.get(asked)
+        if generation is None or recorded is None or not recorded.goes(generation.timeline):
+            return super()._get(request, now)
+        if self._api_key is not None and (unfit := self._unauthorized(request)):
+            return self.refuse(request, now, unfit[0], [unfit[1]], _GET)
+        violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
+        reply = recorded.reply(generation, now)
+        if recorded.video is not None and reply.cut is None:
+            there, here = recorded.video.url, generation.video_url_on(self._origin(request))
+            reply = replace(reply, body=reply.body.replace(_in_json(there), _in_json(here)))
+        self._generations.count_poll(generation)
+        return Exchange(now, request, reply, _GET, violations, generation.id)
+
+    def _video(self, generation: Generation) -> bytes:
+        recorded = self._recordings.generations.get(generation.id)
+        if recorded is None or recorded.video is None:
+            return super()._video(generation)
+        found = self._recordings.videos.get(media.path_of(recorded.video.url))
+        if found is not None:
+            return found
+        film = media.video(generation.duration)
+        missing = (recorded.video.file_size or 0) - len(film)
+        if not 8 <= missing <= _LONGEST_STAND_IN:
+            return film
+        return film + missing.to_bytes(4, "big") + b"free" + bytes(missing - 8)  # a box that players pass over
+
+    def _next(self, sent: object) -> _Create:
+        ahead = self._ahead = self._ahead or list(self._recordings.creates)
+        return ahead.pop(next((number for number, each in enumerate(ahead) if each.sent == sent), 0))
+
+
+def _content(request: Request) -> object:
+    """Return the JSON value that was sent, or the bytes where they are no JSON."""
+    try:
+        return parse(request.body)
+    except InvalidJson:
+        return request.body
+
+
+def _seen(exchange: Exchange) -> shown.Generation | None:
+    """Return what an answer showed, None when it cannot be read."""
+    try:
+        return shown.Generation.from_answer(parse(exchange.reply.body)) if exchange.arrived else None
+    except (InvalidJson, ValueError):
+        return None
+
+
+def _asked_for(contract: Contract, request: Request) -> str | None:
+    operation = contract.operations[_GET]
+    (parameter,) = operation.query["required"]
+    asked = check_query(contract, operation, request.target.query)[0].get(parameter)
+    return asked if isinstance(asked, str) else None
+
+
+def _has_creates(exchanges: list[Exchange], contract: Contract) -> bool:
+    found = (operation_of(contract, each.request.method, each.request.url)[1] for each in exchanges)
+    return any(operation is not None and operation.id == _CREATE for operation in found)
+
+
+def _moved(url: str | None, host_of: str) -> str:
+    """Return a URL as it is on another host."""
+    there, here = urlsplit(url or ""), urlsplit(host_of)
+    return there._replace(scheme=here.scheme, netloc=here.netloc, fragment="").geturl()
+
+
+def _in_json(url: str | None) -> bytes:
+    return json.dumps(url, ensure_ascii=False).encode()

@@ -1,0 +1,1 @@
+"""Behaviour as data: how generations go, and which faults happen when."""

@@ -1,0 +1,1 @@
+"""What the fake answers: creates, polls, videos and refusals."""

@@ -1,0 +1,170 @@
+"""What does the service answer? Fills the shapes that `observed.json` gives with the facts of a generation or a refusal."""
+
+from __future__ import annotations
+
+import base64
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fake_server.messages import Headers, Reply
+from fake_server.service.templates import JsonTemplate, fill
+from kling_contract.clock import utc
+from kling_contract.contract import Contract
+from kling_contract.errors import DocumentError
+from kling_contract.violation import Violation
+
+__all__ = ["Answers"]
+
+_REASON_LIMIT = 500
+_PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
+
+
+class _Drawn(dict[str, Any]):
+    """Values by placeholder; those that are drawn at random are drawn when they are first asked for."""
+
+    def __init__(self, chance: random.Random, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._chance = chance
+
+    def __missing__(self, name: str) -> str:
+        draw = _DRAWS.get(name)
+        if draw is None:
+            raise KeyError(f"observed.json asks for {{{name}}}, which nothing provides")
+        value = self[name] = draw(self._chance)
+        return value
+
+
+_DRAWS: Mapping[str, Callable[[random.Random], str]] = {
+    "uuid": lambda chance: _uuid4(f"{chance.getrandbits(128):032x}"),
+    "nanoid": lambda chance: base64.urlsafe_b64encode(chance.randbytes(16))[:21].decode(),  # the alphabet is the same
+    "digits": lambda chance: str(chance.randrange(10**17, 10**18)),
+    "hex": lambda chance: f"{chance.getrandbits(128):032x}",
+}
+
+
+def _uuid4(digits: str) -> str:
+    """Return 32 hexadecimal digits as a UUID of version 4 (RFC 9562): uuid.UUID takes four times as long."""
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+class Answers:
+    """Makes the replies of one revision. What is random in them comes from `chance` alone."""
+
+    def __init__(self, contract: Contract, chance: random.Random) -> None:
+        self._answers = contract.observed.answers
+        self._refusals = contract.observed.refusals
+        self._refused = {
+            reason: JsonTemplate(_with(self._refusals.body, entry.adds))
+            for reason, entry in self._refusals.reasons.items()
+        }
+        self._per_usd = contract.observed.price.per_usd
+        self._chance = chance
+        self.shape({})
+
+    def shape(self, shapes: Mapping[str, Any]) -> None:
+        """Let successful bodies look as `shapes` has them, in the form of `answers` in observed.json, and the rest as there.
+
+        Raise DocumentError, and change nothing, when they ask for what nothing provides.
+        """
+        created = JsonTemplate(shapes.get("create", self._answers.create))
+        polled = {
+            status: JsonTemplate(shape) for status, shape in {**self._answers.get, **shapes.get("get", {})}.items()
+        }
+        known = _PROVIDED | ({"usd"} if self._per_usd else set())
+        for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
+            raise DocumentError(f"answers ask for {{{name}}}; what is provided is {', '.join(sorted(known))}")
+        self._created, self._polled = created, polled
+
+    def shows_video(self, status: str) -> bool:
+        """Does the answer to a poll in this status say where the video is?"""
+        return "video_url" in self._polled.get(status, self._created).names
+
+    def new_id(self, model: str) -> str:
+        """Draw the id of a new generation."""
+        return fill(self._answers.id, _Drawn(self._chance, {"model": model}))
+
+    def new_video_url(self, values: Mapping[str, Any]) -> str:
+        """Draw where the video of a new generation will be, on the documented host."""
+        expires = int(utc(values["created_at"] + (self._answers.video_lifetime or 0)).timestamp())
+        return fill(self._answers.video_url, _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"}))
+
+    @property
+    def video_content_type(self) -> str:
+        """Return the media type of videos."""
+        return str(self._answers.video_content_type)
+
+    def created(self, status_code: int, values: Mapping[str, Any]) -> Reply:
+        """Answer a create that was accepted."""
+        return self._success(status_code, self._created, values)
+
+    def polled(self, status_code: int, values: Mapping[str, Any]) -> Reply:
+        """Answer a poll. For a status outside the contract only what every poll answers is said: id and status."""
+        return self._success(status_code, self._polled.get(values["status"], self._created), values)
+
+    def refused(
+        self,
+        reason: str,
+        *,
+        method: str,
+        path: str,
+        now: float,
+        explanation: str,
+        violations: Sequence[Violation] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Refuse a request for one of the reasons that `observed.json` lists.
+
+        The body is as faithful as is known; `explanation` goes into the header x-fake-reason, for the person who wonders.
+        """
+        entry = self._refusals.reasons[reason]
+        drawn = _Drawn(self._chance, {"status_code": entry.status_code, **entry.placeholders})
+        drawn |= {
+            "method": method,
+            "path": path,
+            "timestamp": utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        drawn["request_id"] = fill(self._refusals.request_id, drawn)
+        drawn["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
+        drawn["message"] = fill(entry.message, drawn)
+        drawn["issues"] = [_issue(violation) for violation in violations]
+        extra = {name: fill(value, drawn) for name, value in self._refusals.headers.items()}
+        return Reply(
+            entry.status_code,
+            Headers(
+                {
+                    "content-type": self._refusals.content_type,
+                    **extra,
+                    **(headers or {}),
+                    "x-fake-reason": _one_line(explanation),
+                }
+            ),
+            self._refused[reason].render(drawn),
+        )
+
+    def _success(self, status_code: int, shape: JsonTemplate, values: Mapping[str, Any]) -> Reply:
+        if self._per_usd:
+            values = {**values, "usd": values["price"] / self._per_usd}
+        headers = {"content-type": self._answers.content_type}
+        for name, value in self._answers.headers.items():
+            headers[name] = fill(value, values)
+        return Reply(status_code, Headers(headers), shape.render(values))
+
+
+def _issue(violation: Violation) -> dict[str, Any]:
+    path = [part.replace("~1", "/").replace("~0", "~") for part in violation.pointer.split("/")[1:]]
+    return {"code": violation.rule, "path": path, "message": violation.message}
+
+
+def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a body with more members in it, those of its objects included."""
+    merged = dict(body)
+    for name, member in more.items():
+        inner = merged.get(name)
+        merged[name] = _with(inner, member) if isinstance(inner, Mapping) and isinstance(member, Mapping) else member
+    return merged
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:_REASON_LIMIT].rstrip()

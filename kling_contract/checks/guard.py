@@ -1,0 +1,239 @@
+"""How is a stranger's server asked without harm? An httpx transport that holds back what could be billed, and bounds what comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.request import Request
+
+import httpx
+
+from kling_contract.checks.deadline import Deadline, DeadlineExceeded
+from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.clock import SystemClock
+from kling_contract.contract import Contract, revisions
+from kling_contract.errors import ContractBroken
+from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.redaction import redacted
+from kling_contract.validation import validate
+from kling_contract.violation import has_errors
+
+__all__ = [
+    "ClientTransport",
+    "Guard",
+    "NoCookies",
+    "UnexpectedCreation",
+    "excerpt",
+    "unanswered",
+    "why_silent",
+    "without_key",
+]
+
+
+_SAFE = {"GET", "HEAD", "OPTIONS"}
+_ANSWER_LIMIT = 10_000_000  # bytes of an answer of the API's
+_VIDEO_LIMIT = 200_000_000
+_TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
+_EXCERPT = 400  # characters of a server's text that a finding repeats
+_DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # they speak of the body on the wire
+
+
+class UnexpectedCreation(ContractBroken):
+    """A request that must create nothing was accepted. `generation_id` is what came of it (None: the answer does not say)."""
+
+    generation_id: str | None = None
+
+
+class Guard(httpx.BaseTransport):
+    """Passes requests on, but for those that could create a generation when no more may be created.
+
+    `creations` is how many may be (None: any number). Which body could create one is decided by the documents of every revision,
+    not by what a caller means to do. When one that could not is accepted all the same, as the status line says, UnexpectedCreation
+    is raised, without `key`, and nothing is passed on any more. `sent` counts requests; `made` the bodies that could create.
+    """
+
+    def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, key: str, creations: int | None = 0) -> None:
+        self.sent = 0
+        self.made = 0
+        self._inner = inner
+        self._deadline = deadline
+        self._key = key
+        self._creations = creations
+        self._contracts = [Contract.load(each) for each in revisions()]
+        self._accepted: UnexpectedCreation | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def stopped(self) -> bool:
+        """Was a request accepted that must create nothing?"""
+        return self._accepted is not None
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and return the whole answer.
+
+        Raise DeadlineExceeded, UnexpectedCreation, or what httpx raises when no answer came.
+        """
+        body = request.read()
+        fit = self._creations is not None and request.method not in _SAFE and self._could_create(body)
+        with self._lock:
+            if self._accepted is not None:
+                raise self._accepted
+            if fit:
+                if self._creations is not None and self.made >= self._creations:
+                    raise RuntimeError(
+                        f"held back: {request.method} {request.url} could create generation {self.made + 1}, "
+                        f"and no more than {self._creations} may be created"
+                    )
+                self.made += 1
+            self.sent += 1
+        left = self._deadline.remaining()
+        request.extensions = {
+            **request.extensions,
+            "timeout": {name: min(limit, left) for name, limit in _TIMEOUTS.items()},
+        }
+        streamed = self._answer(request)
+        unwanted = self._creations is not None and not fit and request.method not in _SAFE and streamed.is_success
+        body, broken = self._read(streamed, request)
+        if unwanted:
+            self._accepted = _accepted(request, streamed.status_code, body, broken, self._key)
+            raise self._accepted
+        if broken is not None:
+            raise broken
+        kept = [(name, value) for name, value in streamed.headers.raw if name.lower() not in _DROPPED]
+        return httpx.Response(streamed.status_code, headers=kept, content=body, request=request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _could_create(self, body: bytes) -> bool:
+        return not all(has_errors(validate(body, contract=each)) for each in self._contracts)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        try:
+            streamed = self._inner.handle_request(request)
+        except UnicodeError as unusable:  # a host name, given by a server in a link, that the resolver cannot write
+            raise httpx.ConnectError(f"{request.url.host!r} is no host name: {unusable}", request=request) from unusable
+        streamed.request = request
+        return streamed
+
+    def _read(
+        self, streamed: httpx.Response, request: httpx.Request
+    ) -> tuple[bytes, httpx.RequestError | DeadlineExceeded | None]:
+        """Return the body of an answer; or what came of it, and why no more did."""
+        limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+        body = bytearray()
+        try:
+            for piece in streamed.iter_bytes():
+                self._deadline.remaining()
+                body += piece
+                if len(body) > limit:
+                    raise httpx.ReadError(f"it has more than {limit:,} bytes, and was not read on")
+        except DeadlineExceeded as over:
+            return bytes(body), over
+        except httpx.RequestError as broken:
+            told = f"the answer began with {streamed.status_code}, and could not be read: {why_silent(broken)}"
+            return bytes(body), type(broken)(told, request=request)
+        finally:
+            streamed.close()
+        return bytes(body), None
+
+
+class NoCookies(DefaultCookiePolicy):
+    """Takes no cookie from a server, so that no request depends on the answer to one before."""
+
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
+        return False
+
+
+class ClientTransport(httpx.BaseTransport):
+    """Any synchronous client of httpx or httpx2 as a transport. Until it is closed, that client takes no cookies."""
+
+    def __init__(self, http: Any) -> None:
+        self._http = http
+        self._cookies = getattr(http, "cookies", None)
+        if self._cookies is not None:
+            http.cookies = CookieJar(NoCookies())
+            for cookie in self._cookies.jar:
+                http.cookies.jar.set_cookie(cookie)
+        self._broken = SyncDoor(http, SystemClock()).broken
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""
+        headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
+        opened = self._http.stream(request.method, str(request.url), headers=headers, content=request.content or None)
+        try:
+            answer = opened.__enter__()
+        except self._broken as broken:
+            raise httpx.TransportError(str(broken), request=request) from broken
+        kept = [(name, value) for name, value in answer.headers.items() if name.lower().encode() not in _DROPPED]
+        return httpx.Response(answer.status_code, headers=kept, stream=_Body(opened, answer, self._broken))
+
+    def close(self) -> None:
+        """Give the client its own cookies back. It stays open: it is not ours."""
+        if self._cookies is not None:
+            self._http.cookies = self._cookies
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer that a client has begun to read."""
+
+    def __init__(self, opened: AbstractContextManager[Any], answer: Any, broken: tuple[type[Exception], ...]) -> None:
+        self._opened = opened
+        self._answer = answer
+        self._broken = broken
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer.iter_bytes()
+        except self._broken as broken:
+            raise httpx.ReadError(str(broken)) from broken
+
+    def close(self) -> None:
+        self._opened.__exit__(None, None, None)
+
+
+def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
+    """Return the first `most` characters of a text, without the key: it is hidden first, or half of it could be left."""
+    hidden = redacted(text, key)
+    return hidden if len(hidden) <= most else f"{hidden[: most - 1]}…"
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """Return a body without the key, and without those keys that were made of it to be wrong."""
+    return redacted(body.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
+
+
+def unanswered(silent: httpx.RequestError) -> ContractBroken:
+    """Return what it means that no answer came."""
+    why = why_silent(silent)
+    return ContractBroken(why, request=silent.request, came=f"no answer: {why}", wrong="an answer")
+
+
+def why_silent(silent: httpx.RequestError) -> str:
+    """Say in words why no answer came."""
+    return str(silent) or {"ReadTimeout": "it took too long"}.get(type(silent).__name__, type(silent).__name__)
+
+
+def _accepted(
+    request: httpx.Request, status: int, body: bytes, broken: httpx.RequestError | DeadlineExceeded | None, key: str
+) -> UnexpectedCreation:
+    try:
+        told = parse(body)
+    except InvalidJson:
+        told = None
+    found = told.get("id") if isinstance(told, dict) else None
+    what = f"generation {found} was created" if isinstance(found, str) else "something was created"
+    came = excerpt(f"{status} {body.decode('utf-8', 'replace')}".rstrip(), key)
+    if broken is not None:
+        came += " (the time was over before its end)" if isinstance(broken, DeadlineExceeded) else f" ({broken})"
+    accepted = UnexpectedCreation(
+        f"{request.method} {request.url.path} was answered {came}",
+        request=request,
+        came=came,
+        wrong=f"it must be refused: {what}, which may be billed; nothing more was asked",
+    )
+    accepted.generation_id = found if isinstance(found, str) else None
+    return accepted

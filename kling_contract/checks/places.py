@@ -1,0 +1,52 @@
+"""Where in the documents a finding rests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kling_contract.checks.plan import _ANY_OPERATION, _CREATE_REQUEST, Question
+from kling_contract.contract import Contract
+from kling_contract.mutations import Mutation
+from kling_contract.validation.messages import operation_of
+
+__all__ = ["place_of", "schema_place"]
+
+
+def place_of(question: Question, contract: Contract, request: Any = None) -> tuple[str, str]:
+    """Return the document that a question rests on, and the JSON pointer into it.
+
+    Of a question about all operations, `request` (None: nobody knows) says which one it is about.
+    """
+    document, pointer = question.place
+    operation = contract.operations.get(pointer)
+    if question.place == _ANY_OPERATION and request is not None:
+        operation = operation_of(contract, request.method, str(request.url))[1]
+    if operation is not None:
+        escaped = operation.path.replace("~", "~0").replace("/", "~1")
+        pointer = f"/paths/{escaped}/{operation.method.lower()}"
+    return document, pointer
+
+
+def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:
+    """Return where the rule stands that a mutation breaks: the document, and the JSON pointer into it."""
+    parts = mutation.pointer.split("/")[1:]
+    if mutation.rule == "required":
+        parts.pop()
+    schema, place = _followed(contract.request_schema, contract.request_schema, "")
+    for part in parts:
+        steps = ("items",) if "items" in schema and part.isdecimal() else ("properties", part)
+        inner: Any = schema
+        for step in steps:
+            inner = inner.get(step.replace("~1", "/").replace("~0", "~"), {})
+        schema, place = _followed(contract.request_schema, inner, "/".join([place, *steps]))
+    return _CREATE_REQUEST, f"{place}/{mutation.rule}" if mutation.rule in schema else place
+
+
+def _followed(root: Mapping[str, Any], schema: Mapping[str, Any], place: str) -> tuple[Mapping[str, Any], str]:
+    while "$ref" in schema:
+        place = str(schema["$ref"]).removeprefix("#")
+        schema = root
+        for part in place.split("/")[1:]:
+            schema = schema[part.replace("~1", "/").replace("~0", "~")]
+    return schema, place

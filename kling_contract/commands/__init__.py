@@ -1,1 +1,0 @@
-"""The commands of `kling-contract`, one module each."""

@@ -1,0 +1,123 @@
+"""Since when does a rule hold, and what became of a field? Read off the request schemas of all revisions."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+from kling_contract.contract.revision import Contract, revisions
+
+__all__ = ["renamed", "since", "story"]
+
+Path = tuple[str | int, ...]
+
+_NO_RULE = object()
+
+
+def since(contract: Contract, path: Path, rule: str) -> str | None:
+    """Return the oldest revision from which on, up to `contract`, the rule at `path` has been as it is.
+
+    None when the contract is not one of the revisions shipped, so that it has no history.
+    """
+    return _since(contract, _fields(path), rule)
+
+
+def story(contract: Contract, path: Path) -> str | None:
+    """Return what became of a field that `contract` does not declare: renamed, gone, or not yet there. None: it never was."""
+    return _story(contract, _fields(path))
+
+
+def renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+    """Return which of the properties `old` are called otherwise among `new`: names alike, schemas of the same type, one to one."""
+    gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
+    pairs: dict[str, str] = {}
+    for name in gone:
+        alike = [other for other in added if other not in pairs.values() and _kind(old[name]) == _kind(new[other])]
+        close = difflib.get_close_matches(name, alike, n=1, cutoff=0.6)
+        if close and (name.startswith(close[0]) or close[0].startswith(name)):
+            pairs[name] = close[0]
+    return pairs
+
+
+@functools.lru_cache(maxsize=4096)
+def _since(contract: Contract, fields: tuple[str, ...], rule: str) -> str | None:
+    line = _line(contract)
+    if line is None:
+        return None
+    now = _rule(contract, fields, rule)
+    oldest = contract
+    for earlier in reversed(line):
+        if _rule(earlier, fields, rule) != now:
+            break
+        oldest = earlier
+    return oldest.revision.id
+
+
+@functools.lru_cache(maxsize=4096)
+def _story(contract: Contract, fields: tuple[str, ...]) -> str | None:
+    line = _line(contract)
+    if line is None:
+        return None
+    name = fields[-1]
+    until = contract
+    for earlier in reversed(line):
+        parent = _properties(earlier, fields[:-1])
+        if name in parent:
+            other = renamed(parent, _properties(until, fields[:-1])).get(name)
+            return (
+                f"it is called {other} since {until.revision}" if other else f"it left the contract on {until.revision}"
+            )
+        until = earlier
+    for later in (Contract.load(each) for each in revisions() if each > contract.revision.id):
+        if name in _properties(later, fields[:-1]):
+            return f"it is in the contract since {later.revision}, not yet in {contract.revision}"
+    return None
+
+
+def _line(contract: Contract) -> list[Contract] | None:
+    """Return the revisions before `contract`, oldest first; None when it is not one of those shipped."""
+    known = revisions()
+    if contract.revision.id not in known or Contract.load(contract.revision.id) is not contract:
+        return None
+    return [Contract.load(each) for each in known if each < contract.revision.id]
+
+
+def _fields(path: Path) -> tuple[str, ...]:
+    """Leave the positions in arrays out of a path: the rule is the same for each item."""
+    return tuple(part for part in path if isinstance(part, str))
+
+
+def _properties(contract: Contract, fields: tuple[str, ...]) -> Mapping[str, Any]:
+    schema: Any = contract.request_schema
+    for field in fields:
+        schema = _items(schema).get("properties", {}).get(field, {})
+    found: Mapping[str, Any] = _items(schema).get("properties", {})
+    return found
+
+
+def _items(schema: Any) -> Mapping[str, Any]:
+    while isinstance(schema, Mapping) and "items" in schema:
+        schema = schema["items"]
+    return schema if isinstance(schema, Mapping) else {}
+
+
+def _rule(contract: Contract, fields: tuple[str, ...], rule: str) -> Any:
+    """Return the value of a rule at a field, in a form that can be compared between revisions."""
+    if not fields:
+        return contract.request_schema.get(rule, _NO_RULE)
+    properties = _properties(contract, fields[:-1])
+    if rule == "undeclared":
+        return fields[-1] in properties
+    if rule == "required":
+        parent: Any = contract.request_schema
+        for field in fields[:-1]:
+            parent = _items(parent).get("properties", {}).get(field, {})
+        return fields[-1] in _items(parent).get("required", ())
+    schema = properties.get(fields[-1], {})
+    return schema.get(rule, _items(schema).get(rule, _NO_RULE))
+
+
+def _kind(schema: Any) -> Any:
+    return schema.get("type") if isinstance(schema, Mapping) else None

@@ -1,0 +1,272 @@
+"""What do the documents of one revision say? Reads `schemas/` and answers by operation, never by path or field."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from kling_contract.contract.documents import SCHEMAS, read_json
+from kling_contract.contract.lifecycle import Lifecycle
+from kling_contract.contract.observed import Observed
+from kling_contract.errors import DocumentError, UnknownRevision
+
+__all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
+
+REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
+"""Environment variable that names the revision where nobody else does."""
+
+_METHODS = ("get", "post", "put", "patch", "delete")
+_OPENAPI = "openapi.json"
+_OBSERVED = "observed.json"
+_LONGEST = 86_400.0  # seconds; whatever is asked for, no video is longer than a day
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One state of the contract: its id (the day it was published), what it is, and where it is known from.
+
+    `provenance` is "published" for what the provider published itself, or else says in words what it is.
+    """
+
+    id: str
+    title: str
+    provenance: str
+    sources: tuple[str, ...]
+
+    @property
+    def published(self) -> bool:
+        """Did the provider publish it itself?"""
+        return self.provenance == "published"
+
+    def __str__(self) -> str:
+        return self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the API, as its OpenAPI document describes it.
+
+    `path` is the documented one, `paths` that and its aliases; `success` the documented 2xx; `query` a JSON Schema of the
+    query parameters as an object of strings; `request` that of the body (None: no body); `responses` that of each
+    documented status (None: no body described).
+    """
+
+    id: str
+    method: str
+    path: str
+    paths: tuple[str, ...]
+    success: int
+    query: Mapping[str, Any]
+    request: Mapping[str, Any] | None
+    media_type: str | None
+    responses: Mapping[int, Mapping[str, Any] | None]
+
+
+class Contract:
+    """The documents of one revision. Get one with `Contract.load`; treat what it hands out as read-only.
+
+    `openapi`, `observed` and `schemas` are the documents themselves; `operations` maps operation ids to `Operation`;
+    `lifecycle` is the graph of statuses; `base_url` the first server.
+    """
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        """Build from the documents by file name, as `from_folder` reads them. Raise DocumentError when one does not fit."""
+        self._documents = dict(documents)
+        try:
+            self.openapi: Mapping[str, Any] = self._documents[_OPENAPI]
+            self.observed = Observed.from_document(self._documents[_OBSERVED])
+            info = self.openapi["info"]
+            self.revision = Revision(
+                id=info["version"],
+                title=info["title"],
+                provenance=info["x-provenance"],
+                sources=tuple(info["x-sources"]),
+            )
+            self.base_url: str = self.openapi["servers"][0]["url"]
+            self.operations: Mapping[str, Operation] = MappingProxyType(
+                {operation.id: operation for operation in self._read_operations()}
+            )
+            self.request_schema = self._documents["create-request.schema.json"]
+            self.generation_schema = self._documents["generation.schema.json"]
+            self.error_schema = self._documents["error.schema.json"]
+            self.lifecycle = Lifecycle.from_schema(self.generation_schema["properties"]["status"])
+            self.timeline = self.observed.timeline
+        except (KeyError, TypeError, IndexError) as missing:
+            raise DocumentError(
+                f"the documents are not those of a revision: {missing!r} is missing or misplaced"
+            ) from missing
+        except ValueError as wrong:  # no success among the statuses, or one that is no number; steps out of order
+            raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
+
+    @classmethod
+    def load(cls, revision: str | None = None) -> Contract:
+        """Return the contract of `revision`: an id such as those of `revisions()`, or "latest" for the newest published one.
+
+        None means the one that the environment variable KLING_CONTRACT_REVISION names, or else the default of the
+        documents. Raise UnknownRevision, which lists what there is.
+        """
+        asked = revision or (REVISION_VARIABLE in os.environ and os.environ[REVISION_VARIABLE])
+        if not asked:
+            return _default()
+        known = revisions()
+        if asked == "latest":
+            return next(c for name in reversed(known) if (c := _load(name)).revision.published)
+        if asked not in known:
+            raise UnknownRevision(asked, known)
+        return _load(asked)
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Self:
+        """Read the documents of a revision from a folder laid out as those in `schemas/`."""
+        try:
+            return cls({path.name: read_json(path) for path in sorted(folder.glob("*.json"))})
+        except (OSError, ValueError) as unreadable:
+            raise DocumentError(f"{folder}: {unreadable}") from unreadable
+
+    @property
+    def schemas(self) -> Mapping[str, Any]:
+        """The JSON Schemas by file name, the way the OpenAPI document refers to them."""
+        return {name: document for name, document in self._documents.items() if name.endswith(".schema.json")}
+
+    def document(self, name: str) -> Any:
+        """Return a copy of one document by its file name, with or without the ending. Raise DocumentError if there is none."""
+        for candidate in (name, f"{name}.json", f"{name}.schema.json"):
+            if candidate in self._documents:
+                return copy.deepcopy(self._documents[candidate])
+        raise DocumentError(f"there is no document {name!r}; choose one of {', '.join(sorted(self._documents))}")
+
+    def bundled(self) -> dict[str, Any]:
+        """Return the OpenAPI document with every schema it refers to moved into it, so that it stands alone."""
+        bundle: dict[str, Any] = copy.deepcopy(dict(self.openapi))
+        homes = {name: f"#/components/schemas/{_component(name)}" for name in self.schemas}
+        _redirect(bundle, lambda ref: homes.get(ref, ref))
+        components = bundle.setdefault("components", {}).setdefault("schemas", {})
+        for name, schema in self.schemas.items():
+            component = copy.deepcopy(schema)
+            component.pop("$schema", None)
+            _redirect(
+                component,
+                lambda ref, home=homes[name]: home + ref[1:] if ref.startswith("#") else homes.get(ref, ref),
+            )
+            components[_component(name)] = component
+        return bundle
+
+    def route(self, path: str) -> list[Operation]:
+        """Return the operations on `path`, its aliases included. Empty when there is no such path."""
+        return [operation for operation in self.operations.values() if path in operation.paths]
+
+    def video_seconds(self, payload: Mapping[str, Any]) -> float:
+        """Return how long a video a payload asks for, in seconds: its duration, or the default where it has none that could be
+        the length of a video.
+        """
+        declared = self.request_schema["properties"].get("duration", {}).get("default")
+        default = self.observed.defaults["duration"] if declared is None else declared
+        try:
+            seconds = float(payload.get("duration", default))
+        except (TypeError, ValueError, OverflowError):
+            return float(default)
+        return seconds if 0 < seconds <= _LONGEST else float(default)
+
+    def price(self, seconds: float) -> int | float:
+        """Return what a video of so many seconds costs, in the unit that `observed` names. Source: there, beside the price."""
+        price: int | float = self.observed.price.per_second * seconds
+        return int(price) if price == int(price) else price
+
+    def __repr__(self) -> str:
+        return f"Contract({self.revision.id!r})"
+
+    def _read_operations(self) -> Iterator[Operation]:
+        for path, item in self.openapi["paths"].items():
+            paths = (path, *item.get("x-aliases", ()))
+            for method in item:
+                if method in _METHODS:
+                    yield self._read_operation(method.upper(), paths, item[method])
+
+    def _read_operation(self, method: str, paths: tuple[str, ...], document: Mapping[str, Any]) -> Operation:
+        parameters = [p for p in document.get("parameters", ()) if p["in"] == "query"]
+        query = {
+            "type": "object",
+            "required": [p["name"] for p in parameters if p.get("required")],
+            "properties": {p["name"]: p["schema"] for p in parameters},
+        }
+        media_type, request = None, None
+        if "requestBody" in document:
+            media_type, content = next(iter(document["requestBody"]["content"].items()))
+            request = self._resolve(content["schema"])
+        responses: dict[int, Mapping[str, Any] | None] = {}
+        for status, response in document["responses"].items():
+            bodies = list(self._resolve(response).get("content", {}).values())
+            responses[int(status)] = self._resolve(bodies[0]["schema"]) if bodies else None
+        successes = [status for status in responses if 200 <= status < 300]
+        if not successes:
+            raise ValueError(f"{method} {paths[0]} has no success among its responses")
+        return Operation(
+            id=document["operationId"],
+            method=method,
+            path=paths[0],
+            paths=paths,
+            success=min(successes),
+            query=query,
+            request=request,
+            media_type=media_type,
+            responses=MappingProxyType(responses),
+        )
+
+    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Follow a $ref to a neighbouring document or into the OpenAPI document; nothing else is ever fetched."""
+        ref = node.get("$ref")
+        if ref is None:
+            return node
+        name, _, fragment = ref.partition("#")
+        target: Any = self._documents[name] if name else self.openapi
+        for key in fragment.split("/")[1:]:
+            target = target[key.replace("~1", "/").replace("~0", "~")]
+        return self._resolve(target)
+
+
+def chosen(contract: Contract | None, revision: str | None) -> Contract:
+    """Return `contract`, or the one of `revision` when it is None. Raise TypeError when both are given."""
+    if contract is None:
+        return Contract.load(revision)
+    if revision is not None:
+        raise TypeError(
+            f"give contract or revision, not both: the contract is of {contract.revision}, the revision is {revision!r}"
+        )
+    return contract
+
+
+@functools.cache
+def revisions() -> tuple[str, ...]:
+    """Return the ids of all revisions there are, oldest first."""
+    return tuple(sorted(folder.name for folder in SCHEMAS.iterdir() if (folder / _OPENAPI).is_file()))
+
+
+@functools.cache
+def _default() -> Contract:
+    return _load(read_json(SCHEMAS / "index.json")["default"])
+
+
+@functools.cache
+def _load(revision: str) -> Contract:
+    return Contract.from_folder(SCHEMAS / revision)
+
+
+def _component(name: str) -> str:
+    return "".join(word.capitalize() for word in name.removesuffix(".schema.json").split("-"))
+
+
+def _redirect(node: Any, target: Any) -> None:
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            node["$ref"] = target(node["$ref"])
+        for child in node.values():
+            _redirect(child, target)
+    elif isinstance(node, list):
+        for child in node:
+            _redirect(child, target)

@@ -1,0 +1,1 @@
+"""JSON text: is it JSON to the letter, and where does each value stand?"""

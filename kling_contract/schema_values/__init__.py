@@ -1,0 +1,1 @@
+"""The values that a JSON Schema describes: rules, formats and boundaries."""

@@ -1,0 +1,167 @@
+"""What does a JSON Schema ask for? Reads a schema for those who draw from it, and refuses what it does not understand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jsonschema_rs
+
+from kling_contract.errors import DocumentError
+from kling_contract.schema_values.formats import SMALLEST
+
+__all__ = ["TYPES", "Rules", "bounds", "fits", "kinds", "neighbour", "options", "plain", "smallest"]
+
+TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+"""The types of JSON Schema. Said of a value, "number" means one that is no integer."""
+
+Rules = dict[str, Any]
+"""A schema as `plain` returns it."""
+
+_RULES = {
+    *("type", "enum", "const", "format", "minLength", "maxLength"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+    *("properties", "required", "items", "minItems", "maxItems", "anyOf"),
+}
+_ANNOTATIONS = {
+    *("$schema", "$id", "$comment", "$defs", "title", "description", "default", "examples"),
+    *("deprecated", "readOnly", "writeOnly"),
+}
+
+
+def plain(schema: Any, *, keep: Collection[str] = ()) -> Rules:
+    """Return a schema with nothing but rules in it: references are followed, `true` is `{}`, annotations left out but `keep`.
+
+    Raise DocumentError, with the place, for what cannot be drawn from: to skip a rule would be to draw wrongly.
+    """
+    return _Reader(schema, frozenset(keep)).read(schema, "#", ())
+
+
+def kinds(rules: Rules) -> tuple[str, ...]:
+    """Return the types that a plain schema allows: all of them where it names none."""
+    declared = rules.get("type", TYPES)
+    return (declared,) if isinstance(declared, str) else tuple(declared)
+
+
+def fits(rules: Rules, value: Any) -> bool:
+    """Does a value keep the rules of a plain schema?"""
+    return jsonschema_rs.Draft202012Validator(rules, validate_formats=True).is_valid(value)
+
+
+def options(rules: Rules) -> list[Any] | None:
+    """Return the values that an enum or a const leaves to choose from; None where there is neither."""
+    listed = [rules["const"]] if "const" in rules else rules.get("enum")
+    return None if listed is None else [value for value in listed if fits(rules, value)]
+
+
+def bounds(rules: Rules, kind: str) -> tuple[Any, Any]:
+    """Return the least and the greatest "integer" or "number" that a plain schema allows; None for no bound."""
+    lows, highs = [], []
+    if "minimum" in rules:
+        lows.append(math.ceil(rules["minimum"]) if kind == "integer" else rules["minimum"])
+    if "exclusiveMinimum" in rules:
+        lows.append(neighbour(rules["exclusiveMinimum"], kind, math.inf))
+    if "maximum" in rules:
+        highs.append(math.floor(rules["maximum"]) if kind == "integer" else rules["maximum"])
+    if "exclusiveMaximum" in rules:
+        highs.append(neighbour(rules["exclusiveMaximum"], kind, -math.inf))
+    return max(lows, default=None), min(highs, default=None)
+
+
+def neighbour(limit: float, kind: str, towards: float) -> float:
+    """Return the next "integer" or "number" after a limit, in the direction of an infinity."""
+    if kind == "number":
+        return math.nextafter(limit, towards)
+    return math.floor(limit) + 1 if towards > 0 else math.ceil(limit) - 1
+
+
+def smallest(rules: Rules, kind: str | None = None) -> Any:
+    """Return a plain schema's smallest value, of the type `kind` (None: the first it allows), with required members only.
+
+    Text is not quite the smallest: it has one character at least, since a service may mind an empty one.
+    """
+    if "anyOf" in rules:
+        return smallest(rules["anyOf"][0])
+    if (listed := options(rules)) is not None:
+        return listed[0]
+    match kind or kinds(rules)[0]:
+        case "object":
+            members, required = rules.get("properties", {}), rules.get("required", ())
+            declared = [name for name in members if name in required]
+            return {
+                name: smallest(members.get(name, {}))
+                for name in [*declared, *(name for name in required if name not in members)]
+            }
+        case "array":
+            return [smallest(rules.get("items", {})) for _ in range(rules.get("minItems", 0))]
+        case "string":
+            if "format" in rules:
+                return SMALLEST[rules["format"]]
+            return "a" * min(max(1, rules.get("minLength", 0)), rules.get("maxLength", 1 << 30))
+        case "integer" | "number" as number:
+            low, high = bounds(rules, number)
+            return low if low is not None and low > 0 else high if high is not None and high < 0 else 0
+        case "boolean":
+            return False
+        case _:
+            return None
+
+
+class _Reader:
+    def __init__(self, root: Any, keep: frozenset[str]) -> None:
+        self._root = root
+        self._keep = keep
+
+    def read(self, node: Any, place: str, trail: tuple[str, ...]) -> Rules:
+        if node is True:
+            return {}
+        if not isinstance(node, Mapping):
+            raise DocumentError(f"{place}: a schema is an object or true, and this is {node!r}")
+        rules: Rules = {}
+        for keyword, value in node.items():
+            here = f"{place}/{keyword}"
+            if keyword in self._keep:
+                rules[keyword] = value
+            elif keyword in _ANNOTATIONS or keyword.startswith("x-"):
+                continue
+            elif keyword == "$ref":
+                referred = self._follow(value, here, trail)
+                if clash := sorted(set(referred) & set(node) & _RULES):
+                    raise DocumentError(f"{place}: {clash[0]} stands both here and in {value}: keep one of them")
+                rules = {**referred, **rules}
+            elif keyword not in _RULES:
+                raise DocumentError(
+                    f"{here}: nothing can be drawn from this keyword, only from {', '.join(sorted(_RULES))}"
+                )
+            elif keyword == "properties":
+                rules[keyword] = {name: self.read(each, f"{here}/{name}", trail) for name, each in value.items()}
+            elif keyword == "items":
+                rules[keyword] = self.read(value, here, trail)
+            elif keyword == "anyOf":
+                rules[keyword] = [self.read(each, f"{here}/{i}", trail) for i, each in enumerate(value)]
+            elif keyword == "format" and value not in SMALLEST:
+                raise DocumentError(f"{here}: the format {value!r} cannot be drawn, only {', '.join(SMALLEST)}")
+            else:
+                rules[keyword] = value
+        self._check(rules, place)
+        return rules
+
+    def _check(self, rules: Rules, place: str) -> None:
+        if options(rules) == []:
+            raise DocumentError(f"{place}: no listed value keeps the other rules, so nothing can be drawn")
+        if "anyOf" in rules and len(_RULES.intersection(rules)) > 1:
+            raise DocumentError(f"{place}: anyOf has other rules beside it: move them into each alternative")
+
+    def _follow(self, ref: str, place: str, trail: tuple[str, ...]) -> Rules:
+        if not ref.startswith("#"):
+            raise DocumentError(f"{place}: {ref} is outside the document; only references within it are followed")
+        if ref in trail:
+            raise DocumentError(f"{place}: {ref} refers to itself; such a schema has no end")
+        target = self._root
+        for part in ref[1:].split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if not isinstance(target, Mapping) or name not in target:
+                raise DocumentError(f"{place}: there is nothing at {ref}")
+            target = target[name]
+        return self.read(target, ref, (*trail, ref))

@@ -1,0 +1,123 @@
+"""How is a violation said to a person, and how can it be mended? Words for rules; nothing here decides what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kling_contract.contract import Contract, history
+from kling_contract.display import _count, _likeness, _with_article, nearest, show, type_of
+
+__all__ = ["hint", "message"]
+
+Path = tuple[str | int, ...]
+
+_BASE64_STARTS = {
+    "iVBORw0KGgo": "image/png",
+    "/9j/": "image/jpeg",
+    "UklGR": "image/webp",
+    "R0lGOD": "image/gif",
+}
+_FORMATS = {"uri": "a URI", "date-time": "a date and time of RFC 3339"}
+
+
+def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revision: str) -> str:
+    """Return one line that says what is wrong. For "required", `value` is the object that lacks the member."""
+    limit = schema.get(rule)
+    match rule:
+        case "required":
+            return f"{path[-1]} is missing, and is required"
+        case "undeclared":
+            return f"{path[-1]} is not a field of {revision}"
+        case "deprecated":
+            return f"{path[-1]} is deprecated. {schema.get('description', '')}".rstrip()
+        case "type":
+            wanted = [limit] if isinstance(limit, str) else list(limit or ())
+            return f"{show(value)} is {_with_article(type_of(value))}, and must be {' or '.join(map(_with_article, wanted))}"
+        case "enum":
+            return f"{show(value)} is not {_one_of([show(option) for option in limit or ()])}"
+        case "const":
+            return f"{show(value)} is not {show(limit)}"
+        case "format":
+            return f"{show(value)} is not {_FORMATS.get(str(limit), f'in the format {limit}')}"
+        case "minimum":
+            return f"{show(value)} is less than {show(limit)}, the least allowed"
+        case "maximum":
+            return f"{show(value)} is more than {show(limit)}, the most allowed"
+        case "exclusiveMinimum":
+            return f"{show(value)} is not more than {show(limit)}"
+        case "exclusiveMaximum":
+            return f"{show(value)} is not less than {show(limit)}"
+        case "minItems":
+            return f"{_count(len(value), 'item')}: at least {limit} are needed"
+        case "maxItems":
+            return f"{_count(len(value), 'item')}: at most {limit} are allowed"
+        case "minLength":
+            return f"{_count(len(value), 'character')}: at least {limit} are needed"
+        case "maxLength":
+            return f"{_count(len(value), 'character')}: at most {limit} are allowed"
+        case _:
+            return f"{show(value)} breaks the rule {rule}: {show(limit)}"
+
+
+def hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract: Contract | None) -> str | None:
+    """Return how to mend it, or None when there is nothing better to say than the rule itself."""
+    if rule == "undeclared":
+        declared = [name for name in schema.get("properties", ()) if name != "$schema"]
+        past = history.story(contract, path) if contract else None
+        near = nearest(str(path[-1]), declared)
+        return past or (f"did you mean {near[0]}?" if near else None)
+    if rule == "required":
+        present = [name for name in value if name not in schema.get("properties", ())]
+        near = nearest(str(path[-1]), present)
+        return f"is {near[0]} meant to be {path[-1]}?" if near else None
+    if rule in ("type", "enum"):
+        return _better_value(schema, value)
+    if rule == "format" and schema.get("format") == "uri" and isinstance(value, str):
+        return _better_uri(value)
+    return None
+
+
+def _better_value(schema: Mapping[str, Any], value: Any) -> str | None:
+    options = list(schema.get("enum", ()))
+    number = _number(value) if isinstance(value, str) else value
+    if isinstance(value, str) and number is not None and (number in options or _wants_number(schema, options)):
+        return f"send the number {show(number)}, without quotation marks"
+    if not options:
+        return None
+    if isinstance(value, str) and all(isinstance(option, str) for option in options):
+        near = sorted(options, key=lambda option: -_likeness(value[:100].lower(), option.lower()))
+        return f"use {show(near[0])}" if len(near) == 1 else f"nearest: {', '.join(map(show, near[:5]))}"
+    if isinstance(number, (int, float)) and not isinstance(number, bool):
+        numbers = [option for option in options if isinstance(option, (int, float))]
+        return f"the nearest allowed is {show(min(numbers, key=lambda o: abs(o - number)))}" if numbers else None
+    return None
+
+
+def _better_uri(value: str) -> str:
+    for start, media_type in _BASE64_STARTS.items():
+        if value.startswith(start):
+            return f"bare Base64 is not a URI: put data:{media_type};base64, before it"
+    if re.match(r"https?://", value):
+        return "percent-encode what is not allowed in a URI, such as spaces and letters beyond ASCII"
+    if re.match(r"[\w.-]+\.[a-z]{2,}/", value) and not re.search(r"\.(png|jpe?g|webp|gif)/", value):
+        return f"begin it with https://: https://{value[:60]}"
+    return "give an https:// link, or the image itself as a data URI (data:image/png;base64,…)"
+
+
+def _wants_number(schema: Mapping[str, Any], options: Sequence[Any]) -> bool:
+    kinds = schema.get("type", ())
+    return not options and bool({"integer", "number"} & set([kinds] if isinstance(kinds, str) else kinds))
+
+
+def _number(text: str) -> int | float | None:
+    if re.fullmatch(r"\s*-?\d{1,15}\s*s?\s*", text):
+        return int(text.strip().rstrip("s").strip())
+    if re.fullmatch(r"\s*-?\d{1,15}\.\d{1,15}\s*", text):
+        return float(text)
+    return None
+
+
+def _one_of(options: list[str]) -> str:
+    return options[0] if len(options) == 1 else f"one of {', '.join(options)}"

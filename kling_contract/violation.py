@@ -1,0 +1,74 @@
+"""A violation: one thing that is wrong with a message, and how grave it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = [
+    "SEVERITIES",
+    "STRICTNESS",
+    "Severity",
+    "Strictness",
+    "Violation",
+    "check_strictness",
+    "failing",
+    "has_errors",
+]
+
+
+Severity = Literal["error", "warning", "notice"]
+
+
+Strictness = Literal["strict", "lax", "off"]
+
+
+STRICTNESS: tuple[Strictness, ...] = get_args(Strictness)
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong.
+
+    `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be); `rule` the
+    JSON Schema keyword that is broken, or "json" (no JSON at all), "undeclared" or "deprecated"; `since` the oldest known revision
+    from which on the rule has held (None: not known); `hint` how to mend it (None: no idea); `part` which part of the
+    message it is in; `line` and `column`, from 1, are given when a text was judged.
+    """
+
+    pointer: str
+    rule: str
+    message: str
+    severity: Severity = "error"
+    hint: str | None = None
+    since: str | None = None
+    part: str = "body"
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        where = self.pointer if self.part == "body" else f"{self.part} {self.pointer}".rstrip()
+        text = f"{where or 'the whole'}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+def check_strictness(strictness: Strictness) -> Strictness:
+    """Return `strictness`. Raise ValueError, which lists what there is, when it is none."""
+    if strictness not in STRICTNESS:
+        raise ValueError(f"strictness must be one of {', '.join(STRICTNESS)}, not {strictness!r}")
+    return strictness
+
+
+def has_errors(violations: Sequence[Violation]) -> bool:
+    """Is there an error among these violations?"""
+    return any(violation.severity == "error" for violation in violations)
+
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
+"""The worst first."""
+
+
+def failing(fail_on: Severity) -> Sequence[Severity]:
+    """Return the severities that are as bad as `fail_on`, or worse."""
+    return SEVERITIES[: SEVERITIES.index(fail_on) + 1]

@@ -1,0 +1,461 @@
+"""Claims about the proxy: what passes stays as it is, whatever happens is passed on, and the exchange tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import queue
+import socket
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fake_server import FakeServer
+from fake_server.adapters.asgi import Receive, Scope, Send
+from fake_server.adapters.live import live
+from fake_server.messages import Exchange
+from fake_server.recording.capture import BodyCapture, decompressed
+from fake_server.recording.proxy import Proxy, origin_of
+from fake_server.recording.relay import MARK
+from kling_contract.clock import VirtualClock
+from tests.support.calls import creating
+
+PATIENCE = 30  # seconds after which a test that waits has failed
+
+
+@dataclass
+class Proxied:
+    """A proxy that runs, and what has passed it."""
+
+    url: str
+    passed: queue.SimpleQueue[tuple[Exchange, str | None]]
+
+    def next(self) -> tuple[Exchange, str | None]:
+        return self.passed.get(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def proxy_of(upstream: str, **options: Any) -> Iterator[Proxied]:
+    passed: queue.SimpleQueue[tuple[Exchange, str | None]] = queue.SimpleQueue()
+    with live(Proxy(upstream, lambda *each: passed.put(each), **options)) as url:
+        yield Proxied(url, passed)
+
+
+@dataclass
+class Upstream:
+    """An ASGI application that notes what it is sent, and answers as it is told."""
+
+    status: int = 200
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+    scope: Any = None
+    heard: bytes = b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, parts, more = scope, [], True
+        while more:
+            message = await receive()
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        self.heard = b"".join(parts)
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+@contextlib.contextmanager
+def scripted(script: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Listen, let `script` talk to the first who connects, and hang up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(PATIENCE)
+                script(connection)
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(PATIENCE)
+
+
+def heard(connection: socket.socket, end: bytes = b"\r\n\r\n") -> bytes:
+    got = b""
+    while end not in got and (part := connection.recv(65_536)):
+        got += part
+    return got
+
+
+def talked(url: str, sent: bytes) -> bytes:
+    """Send bytes as they are and return all that comes back until the other side hangs up."""
+    target = urlsplit(url)
+    with socket.create_connection((target.hostname or "", target.port or 0), timeout=PATIENCE) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[tuple[Upstream, Proxied]]:
+    upstream = Upstream()
+    with live(upstream) as url, proxy_of(url) as proxied:
+        yield upstream, proxied
+
+
+TEXT = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
+NAMES = TEXT.map(lambda text: b"x-" + bytes(ord("a") + ord(c) % 26 for c in text))
+FIELDS = st.lists(st.tuples(NAMES, TEXT.map(str.encode)), max_size=4)
+TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="#?"), max_size=20)
+
+
+@settings(max_examples=60)
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"]),
+    path=TARGETS,
+    query=TARGETS,
+    sent=FIELDS,
+    body=st.binary(max_size=300),
+    status=st.integers(200, 599).filter(lambda status: status not in (204, 205, 304)),
+    came=FIELDS,
+    answer=st.binary(max_size=300),
+)
+def test_what_passes_stays_as_it_is(
+    echo: tuple[Upstream, Proxied],
+    method: str,
+    path: str,
+    query: str,
+    sent: list[tuple[bytes, bytes]],
+    body: bytes,
+    status: int,
+    came: list[tuple[bytes, bytes]],
+    answer: bytes,
+) -> None:
+    """Method, target, header fields and body arrive as they were sent; status, fields and body come back as they were."""
+    upstream, proxied = echo
+    length = (b"content-length", b"%d" % len(answer))
+    upstream.status, upstream.headers, upstream.body = status, [*came, length], answer
+    target = f"/{path}?{query}" if query else f"/{path}"
+    lines = [f"{method} {target} HTTP/1.1".encode(), b"host: elsewhere.example", b"connection: close"]
+    fields = [*sent, (b"content-length", b"%d" % len(body))]
+    lines += [name + b": " + value for name, value in fields]
+    head, _, content = talked(proxied.url, b"\r\n".join([*lines, b"", body])).partition(b"\r\n\r\n")
+    exchange, trouble = proxied.next()
+
+    assert upstream.scope["method"] == method
+    assert upstream.scope["raw_path"].decode() == f"/{path}"
+    assert upstream.scope["query_string"].decode() == query
+    assert [each for each in upstream.scope["headers"] if each[0] != b"host"] == fields
+    assert upstream.heard == body
+    status_line, *told = head.split(b"\r\n")
+    assert int(status_line.split()[1]) == status
+    assert [tuple(line.split(b": ", 1)) for line in told if line.lower() != b"connection: close"] == [*came, length]
+    assert content == (b"" if method == "HEAD" else answer)
+
+    assert trouble is None
+    assert exchange.request.body == body
+    assert exchange.request.method == method
+    assert exchange.request.url.endswith(target)
+    assert (exchange.reply.status, exchange.reply.body) == (status, content)
+
+
+def test_the_host_is_the_upstreams(echo: tuple[Upstream, Proxied]) -> None:
+    """The upstream is told its own name, and what concerns the connection to us alone is not told to it, nor back."""
+    upstream, proxied = echo
+    upstream.headers = [(b"Keep-Alive", b"timeout=5"), (b"connection", b"x-mine"), (b"x-mine", b"1"), (b"Ends", b"2")]
+    with httpx.Client() as client:
+        sent = {"connection": "keep-alive, x-hop", "x-hop": "1", "te": "trailers", "upgrade": "h2c"}
+        answered = client.get(proxied.url, headers=sent)
+    proxied.next()
+    got = dict(upstream.scope["headers"])
+    assert got[b"host"].decode() == "{}:{}".format(*upstream.scope["server"])
+    assert not {b"connection", b"x-hop", b"te", b"upgrade"} & set(got)
+    assert "x-mine" not in answered.headers
+    assert "keep-alive" not in answered.headers
+    assert answered.headers["ends"] == "2"
+
+
+def test_bodies_without_a_length_pass(echo: tuple[Upstream, Proxied]) -> None:
+    """A body that is sent in chunks arrives, and so does one that is answered in chunks."""
+    upstream, proxied = echo
+    upstream.status, upstream.headers, upstream.body = 200, [], b"answered " * 1_000
+    with httpx.Client() as client:
+        answered = client.post(proxied.url, content=iter([b"one ", b"two ", b"three"]))
+    exchange, _ = proxied.next()
+    assert upstream.heard == exchange.request.body == b"one two three"
+    assert answered.content == exchange.reply.body == upstream.body
+
+
+def test_parts_pass_at_once() -> None:
+    """The beginning of a body is passed on, in both directions, before there is an end of it."""
+    begun, parts = threading.Event(), []
+
+    def script(connection: socket.socket) -> None:
+        parts.append(heard(connection, b"first"))
+        begun.set()
+        parts.append(heard(connection, b"last"))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin")
+        assert received.wait(PATIENCE)
+        connection.sendall(b"/end")
+
+    def body() -> Iterator[bytes]:
+        yield b"first"
+        assert begun.wait(PATIENCE)
+        yield b"last"
+
+    received = threading.Event()
+    with scripted(script) as upstream, proxy_of(upstream) as proxied, httpx.Client(timeout=PATIENCE) as client:
+        with client.stream("POST", proxied.url, content=body()) as answered:
+            came = b""
+            for part in answered.iter_raw():
+                came += part
+                if came == b"begin":
+                    received.set()
+        exchange, trouble = proxied.next()
+    assert came == exchange.reply.body == b"begin/end"
+    assert trouble is None
+
+
+def test_long_bodies_pass_whole_and_are_not_held() -> None:
+    """Of bodies over the limit a little is kept, everything passes, and the exchange tells how much it was."""
+    upstream, long = Upstream(body=bytes(3_000_000)), bytes(2_000_000)
+    with live(upstream) as url, proxy_of(url, limit=100_000) as proxied, httpx.Client() as client:
+        assert client.post(proxied.url, content=long).content == upstream.body
+        exchange, _ = proxied.next()
+    assert upstream.heard == long
+    assert exchange.request.headers["content-length"] == str(len(long))
+    assert 0 < len(exchange.request.body) < 10_000
+    assert 0 < len(exchange.reply.body) < 10_000
+    assert not exchange.arrived
+
+
+@given(st.lists(st.binary(max_size=50)), st.integers(0, 100))
+def test_a_body_is_kept_up_to_its_limit(parts: list[bytes], limit: int) -> None:
+    """What passes is kept whole as long as it fits; of more, a beginning."""
+    body, whole = BodyCapture(limit), b"".join(parts)
+    for part in parts:
+        body.add(part)
+    assert body.size == len(whole)
+    assert body.cut == (len(whole) > limit)
+    assert whole.startswith(body.kept)
+    assert body.cut or body.kept == whole
+
+
+@given(st.binary(max_size=2_000), st.integers(0, 2_000), st.sampled_from(["gzip", "X-GZIP", "deflate", "bare deflate"]))
+def test_compressed_bodies_can_be_read(body: bytes, limit: int, coding: str) -> None:
+    """What was compressed is had again, unless it is longer than the limit, broken, or followed by something else."""
+    bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = {"deflate": zlib.compress(body), "bare deflate": bare.compress(body) + bare.flush()}.get(
+        coding, gzip.compress(body)
+    )
+    name = coding.removeprefix("bare ")
+    assert decompressed(packed, name, limit=max(1, len(body))) == body
+    if 0 < limit < len(body):
+        assert decompressed(packed, name, limit=limit) is None
+    assert decompressed(packed[:-1], name, limit=3_000) != body or coding == "bare deflate"
+    assert decompressed(packed + b"!", name, limit=3_000) is None
+
+
+def test_compressed_answers_pass_compressed() -> None:
+    """A compressed answer passes as it is, and the exchange has it readable; one in a coding unknown to us says so."""
+    plain = json.dumps({"id": "1"}).encode()
+    upstream = Upstream(headers=[(b"content-encoding", b"gzip")], body=gzip.compress(plain))
+    with live(upstream) as url, proxy_of(url) as proxied, httpx.Client() as client:
+        with client.stream("GET", proxied.url) as answered:
+            assert b"".join(answered.iter_raw()) == upstream.body
+        exchange, _ = proxied.next()
+        assert exchange.reply.body == plain
+        assert "content-encoding" not in exchange.reply.headers
+        upstream.headers = [(b"content-encoding", b"klingon")]
+        client.get(proxied.url)
+        exchange, _ = proxied.next()
+        assert exchange.reply.body == upstream.body
+        assert exchange.reply.headers["content-encoding"] == "klingon"
+
+
+def test_an_upstream_that_is_down_is_told_of() -> None:
+    """Where nobody listens the proxy answers 502 in its own name, also to who is still sending, and no answer is noted."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with proxy_of(f"http://127.0.0.1:{port}") as proxied:
+        head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 20000000\r\n\r\n"
+        said = talked(proxied.url, head + bytes(20_000_000))
+        exchange, trouble = proxied.next()
+    assert trouble is not None
+    assert str(port) in trouble
+    assert said.startswith(b"HTTP/1.1 502")
+    assert f"{MARK}: {trouble}".encode() in said
+    assert said.endswith(trouble.encode())
+    assert exchange.reply.status == 0
+    assert len(exchange.request.body) == 20_000_000
+
+
+def test_an_upstream_that_is_slow_is_told_of() -> None:
+    """Where no byte comes in time the proxy answers 504 in its own name."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with proxy_of(upstream, patience=0.05) as proxied, httpx.Client() as client:
+            answered = client.get(proxied.url)
+            exchange, trouble = proxied.next()
+    assert answered.status_code == 504
+    assert answered.headers[MARK] == trouble
+    assert exchange.reply.status == 0
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"no HTTP\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nno field"])
+def test_rubbish_is_told_of(rubbish: bytes) -> None:
+    """What is no HTTP answer is answered 502 in the proxy's own name."""
+
+    def script(connection: socket.socket) -> None:
+        heard(connection)
+        connection.sendall(rubbish)
+
+    with scripted(script) as upstream, proxy_of(upstream) as proxied, httpx.Client() as client:
+        answered = client.get(proxied.url)
+        exchange, _ = proxied.next()
+    assert answered.status_code == 502
+    assert MARK in answered.headers
+    assert exchange.reply.status == 0
+
+
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 100\r\n\r\nbegin", b"Transfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n"]
+)
+def test_an_answer_that_breaks_off_breaks_off(framing: bytes) -> None:
+    """The program gets as much of an answer as came, and notices that there should have been more; so does the exchange."""
+
+    def script(connection: socket.socket) -> None:
+        heard(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + framing)
+
+    with scripted(script) as upstream, proxy_of(upstream) as proxied:
+        said = talked(proxied.url, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        exchange, trouble = proxied.next()
+    assert said.startswith(b"HTTP/1.1 200")
+    assert b"begin" in said
+    assert not said.endswith(b"0\r\n\r\n")
+    assert trouble is not None
+    assert not exchange.arrived
+    assert exchange.reply.body[: exchange.reply.cut] == b"begin"
+
+
+def test_a_program_that_hangs_up_is_told_of() -> None:
+    """When the program goes before its answer comes, the upstream is let go as well, and the exchange says so."""
+    asked, gone = threading.Event(), threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        heard(connection)
+        asked.set()
+        if not connection.recv(1):  # until the proxy hangs up
+            gone.set()
+
+    with scripted(script) as upstream, proxy_of(upstream) as proxied:
+        target = urlsplit(proxied.url)
+        with socket.create_connection((target.hostname or "", target.port or 0)) as program:
+            program.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert asked.wait(PATIENCE)
+        exchange, trouble = proxied.next()
+        assert gone.wait(PATIENCE)
+    assert exchange.reply.status == 0
+    assert "hung up" in (trouble or "")
+
+
+def test_what_is_under_way_at_the_end_is_handed_over() -> None:
+    """An exchange that is not over when the proxy ends is not lost."""
+    asked = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        heard(connection)
+        asked.set()
+        connection.recv(1)
+
+    with scripted(script) as upstream:
+        with proxy_of(upstream) as proxied:
+            target = urlsplit(proxied.url)
+            program = socket.create_connection((target.hostname or "", target.port or 0))
+            program.sendall(b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert asked.wait(PATIENCE)
+        exchange, trouble = proxied.next()
+        program.close()
+    assert exchange.request.target.path == "/last"
+    assert trouble is not None
+
+
+def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a redirect nor a full URL in the request nor the environment's proxy leads anywhere but to the upstream."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    upstream = Upstream(status=307, headers=[(b"location", b"https://elsewhere.example/")])
+    with live(upstream) as url, proxy_of(url) as proxied:
+        said = talked(
+            proxied.url, b"GET http://elsewhere.example/the/path HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+        )
+        exchange, _ = proxied.next()
+    assert b"location: https://elsewhere.example/" in said
+    assert upstream.scope["raw_path"] == b"/the/path"
+    assert exchange.request.url == f"{url}/the/path"
+
+
+def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An upstream whose certificate nobody vouches for is sent nothing; one that SSL_CERT_FILE vouches for is."""
+    fake = FakeServer()
+    with live(fake, tls=True) as url:
+        assert url.ca_pem is not None
+        request = creating(fake.contract)
+        (tmp_path / "ca.pem").write_text(url.ca_pem)
+        for trusted, status in (
+            (None, 502),
+            (tmp_path / "ca.pem", fake.contract.operations["createGeneration"].success),
+        ):
+            if trusted is not None:
+                monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+            with proxy_of(url) as proxied, httpx.Client(verify=False) as client:
+                to = proxied.url + request.target.path
+                answered = client.post(to, content=request.body, headers=dict(request.headers.items()))
+                _, trouble = proxied.next()
+            assert answered.status_code == status
+            assert (trouble is None) == (trusted is not None)
+            assert len(fake.journal) == (trusted is not None)
+
+
+def test_exchanges_are_on_the_clock() -> None:
+    """When an exchange began, and how long it took, is read from the clock that the proxy was given."""
+    fake = FakeServer()
+    with live(fake) as url, proxy_of(url, clock=fake.clock) as proxied, httpx.Client() as client:
+        assert isinstance(fake.clock, VirtualClock)
+        fake.clock.advance(77)
+        client.get(proxied.url)
+        exchange, _ = proxied.next()
+    assert exchange.at == fake.clock.now()
+    assert exchange.reply.delay == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.example.com",
+        "ftp://x",
+        "http://",
+        "http://x:0",
+        "http://x:99999",
+        "http://k@x",
+        "http://x/v2",
+        "http://x?a",
+        "http://[",
+    ],
+)
+def test_an_upstream_is_scheme_and_host(url: str) -> None:
+    """What is more or less than scheme, host and port is no upstream, and a password in it is not repeated."""
+    with pytest.raises(ValueError, match=r"\S") as wrong:
+        origin_of(url)
+    assert "k@" not in str(wrong.value)
+    assert origin_of("https://Api.example.com:8443/") == "https://Api.example.com:8443"

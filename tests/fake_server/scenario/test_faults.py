@@ -1,0 +1,295 @@
+"""Claims about faults: which of them there can be, which calls they hit, and what they make of an answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+from urllib.parse import urlencode
+
+import jsonschema
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fake_server import FakeServer, Fault, Reply, Request, Scenario
+from fake_server.adapters.delivery import Trouble, answer, arrives_in_time, real_seconds
+from fake_server.messages import Headers
+from fake_server.scenario.faults import merged
+from fake_server.service.media import video
+from kling_contract import Contract, SystemClock, VirtualClock
+from kling_contract.contract.documents import SCHEMAS, read_json
+
+CONTRACT = Contract.load()
+SCHEMA = read_json(SCHEMAS / "scenario.schema.json")["$defs"]["fault"]
+REFEREE = jsonschema.Draft202012Validator(SCHEMA)
+OPERATIONS = SCHEMA["properties"]["operation"]["enum"]
+REASONS = CONTRACT.observed.refusals.reasons
+VIDEO_SIZE = len(video(CONTRACT.video_seconds({})))
+KEY = {"authorization": "Bearer k"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+)
+
+
+def create(fake: FakeServer) -> Reply:
+    operation = fake.contract.operations["createGeneration"]
+    fields = fake.contract.request_schema["properties"]
+    required = fake.contract.request_schema["required"]
+    payload = {name: fields[name].get("enum", ["https://example.com/a.png"])[0] for name in required}
+    headers = Headers({**KEY, "content-type": operation.media_type or ""})
+    url = fake.contract.base_url + operation.path
+    return fake.handle(Request(operation.method, url, headers, json.dumps(payload).encode()))
+
+
+def get(fake: FakeServer, generation_id: str) -> Reply:
+    operation = fake.contract.operations["getGeneration"]
+    query = urlencode({operation.query["required"][0]: generation_id})
+    return fake.handle(Request(operation.method, f"{fake.contract.base_url}{operation.path}?{query}", Headers(KEY)))
+
+
+def played(*faults: Fault, **options: Any) -> FakeServer:
+    return FakeServer(scenario=Scenario(name="odd", faults=faults), **options)
+
+
+@given(
+    st.sampled_from(["createGeneration", "getGeneration"]),
+    st.integers(0, 6),
+    st.none() | st.integers(1, 4),
+    st.lists(st.sampled_from(["createGeneration", "getGeneration"]), max_size=24),
+)
+def test_a_fault_hits_the_calls_it_names(operation: Any, after: int, times: int | None, calls: list[str]) -> None:
+    """A fault hits the calls of its operation from `after` on, `times` of them, whatever other calls come in between."""
+    other: Any = "createGeneration" if operation == "getGeneration" else "getGeneration"
+    fake = played(Fault(operation=operation, after=after, times=times, status=599), Fault(operation=other, status=598))
+    own = 0
+    for call in calls:
+        reply = create(fake) if call == "createGeneration" else get(fake, "nobody")
+        if call == operation:
+            assert (reply.status == 599) == (after <= own < after + (math.inf if times is None else times))
+            own += 1
+        else:
+            assert reply.status == 598
+
+
+@given(st.lists(st.sampled_from(["refused", "answered", "before", "after", "fine", "patched"]), max_size=8))
+def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
+    """A create that was refused or never read is not billed; one whose answer was lost or changed is billed once."""
+    kinds: dict[str, dict[str, Any]] = {
+        "refused": {"refusal": next(iter(REASONS))},
+        "answered": {"status": CONTRACT.operations["createGeneration"].success, "body": {"id": "a"}},
+        "before": {"drop": "before"},
+        "after": {"drop": "after"},
+        "patched": {"patch": {"id": "another"}},
+    }
+    faults = [
+        Fault(operation="createGeneration", after=call, times=1, **kinds[fate])
+        for call, fate in enumerate(fates)
+        if fate in kinds
+    ]
+    fake = played(*faults)
+    for _ in fates:
+        create(fake)
+    accepted = [fate in ("after", "fine", "patched") for fate in fates]
+    assert [exchange.generation_id is not None for exchange in fake.journal] == accepted
+    assert len(fake.generations) == len(fake.ledger.charges) == sum(accepted)
+    assert fake.ledger.pending == sum(accepted) * fake.contract.price(fake.contract.video_seconds({}))
+
+
+FIELDS = {
+    "operation": st.sampled_from([*OPERATIONS, "delete", 1]),
+    "after": st.sampled_from([0, 3, -1, 1.5]),
+    "times": st.sampled_from([1, 5, 0]),
+    "refusal": st.sampled_from([*REASONS, 5]),
+    "status": st.sampled_from([200, 503, 599, 100, 600, "500"]),
+    "headers": st.sampled_from(
+        [{"retry-after": "1"}, {}, {"a b": "c"}, {"a": "b\n"}, {"a": 1}, {"Content-Length": "1"}, {"a\n": "b"}]
+    ),
+    "body": st.sampled_from(["", "text", {}, [], {"a": None}, 5]),
+    "patch": st.sampled_from([{}, {"a": None}, []]),
+    "latency": st.sampled_from([0.5, 3, 0, -1, "1"]),
+    "drop": st.sampled_from(["before", "after", "never"]),
+    "truncate": st.sampled_from([1, 100, 0, 2.5]),
+    "odd": st.just(1),
+}
+
+
+@given(
+    st.fixed_dictionaries(
+        {"operation": FIELDS["operation"]}, optional={k: v for k, v in FIELDS.items() if k != "operation"}
+    )
+)
+def test_two_judges_agree_on_faults(data: dict[str, Any]) -> None:
+    """What the schema allows, in another validator's eyes, is a fault; anything else is refused with words."""
+    if REFEREE.is_valid(data):
+        assert Fault.from_data(data).data() == {"after": 0, **data}
+    else:
+        with pytest.raises(ValueError, match=r"this is no fault: ."):
+            Fault.from_data(data)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"operation": "getGeneration"}, "nothing goes wrong.*refusal, status.*truncate"),
+        ({"operation": "poll", "status": 500}, "operation: .*createGeneration"),
+        ({"operation": "getGeneration", "after": -1, "status": 500}, "after: .*0"),
+        ({"operation": "getGeneration", "times": 0, "status": 500}, "times: .*1"),
+        ({"operation": "getGeneration", "latency": math.inf}, "latency: "),
+        ({"operation": "getGeneration", "truncate": 0}, "truncate: "),
+        ({"operation": "getGeneration", "refusal": "x", "status": 500}, "status: Beside refusal"),
+        ({"operation": "getGeneration", "body": "x", "patch": {}}, "patch: Beside body"),
+        ({"operation": "getGeneration", "drop": "before", "status": 500}, "status: Beside a drop"),
+        ({"operation": "getGeneration", "drop": "after", "body": "x"}, "body: Beside drop"),
+        ({"operation": "getGeneration", "drop": "after", "truncate": 5}, "truncate: Beside drop"),
+        ({"operation": "download", "patch": {}}, "patch: Of a download"),
+        ({"operation": "getGeneration", "headers": {"a": "b\r\nc: d"}}, "headers/a: .*one line"),
+        ({"operation": "getGeneration", "headers": {"Transfer-Encoding": "x"}}, "headers: .*tokens"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
+    """From Python, too, a fault that makes no sense is refused at once, and the field is named."""
+    with pytest.raises(ValueError, match=message):
+        Fault(**fields)
+
+
+@given(JSON, JSON)
+def test_a_patch_is_applied_once_and_for_all(document: Any, patch: Any) -> None:
+    """A merge patch applied again changes nothing more, and an empty one changes no object."""
+    once = merged(document, patch)
+    assert merged(once, patch) == once
+    if isinstance(document, dict):
+        assert merged(document, {}) == document
+
+
+@given(st.dictionaries(st.text(max_size=2), JSON), st.dictionaries(st.text(max_size=2), JSON))
+def test_a_patch_touches_what_it_names(document: dict[str, Any], patch: dict[str, Any]) -> None:
+    """Members that the patch does not name stay, those it has as null go, and the others are there afterwards."""
+    result = merged(document, patch)
+    for name in document.keys() - patch.keys():
+        assert result[name] == document[name]
+    assert result.keys() - document.keys() <= patch.keys()
+    for name, value in patch.items():
+        assert (name in result) == (value is not None)
+        if not isinstance(value, dict) and value is not None:
+            assert result[name] == value
+
+
+def test_a_patch_goes_over_the_true_answer() -> None:
+    """A patched poll has the true status, headers and other members, and the new ones."""
+    fake = played(Fault(operation="getGeneration", times=1, patch={"status": "vanished", "odd": {"a": 1}}))
+    generation_id = create(fake).json()["id"]
+    patched, true = get(fake, generation_id), get(fake, generation_id)
+    assert patched.json() == {**true.json(), "status": "vanished", "odd": {"a": 1}}
+    assert (patched.status, dict(patched.headers)) == (true.status, dict(true.headers))
+
+
+@given(st.text(st.characters(codec="utf-8")) | st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers()))
+def test_an_answer_of_its_own_is_sent_as_it_is(body: Any) -> None:
+    """A text is sent as it is, anything else as JSON; the status and the header fields are those of the fault."""
+    fake = played(Fault(operation="getGeneration", status=502, headers={"X-Odd": "1"}, body=body))
+    reply = get(fake, "anybody")
+    assert reply.status == 502
+    assert reply.headers["x-odd"] == "1"
+    assert (reply.body.decode() if isinstance(body, str) else reply.json()) == body
+    assert reply.headers["content-type"].startswith("text/plain" if isinstance(body, str) else "application/json")
+    assert "odd" in reply.headers["x-fake-reason"]
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_refusals_are_those_of_the_revision(reason: str) -> None:
+    """A refusal has the status and the envelope of its revision, and the header fields that the fault adds."""
+    fake = played(Fault(operation="createGeneration", refusal=reason, headers={"retry-after": "3"}))
+    reply = create(fake)
+    assert reply.status == REASONS[reason].status_code
+    assert jsonschema.Draft202012Validator(fake.contract.error_schema).is_valid(reply.json())
+    assert reply.headers["retry-after"] == "3"
+    assert reply.headers["content-type"] == CONTRACT.observed.refusals.content_type
+
+
+def test_a_body_alone_keeps_the_true_status() -> None:
+    """A body without a status takes the place of the true one: the create is accepted, with its own status and type."""
+    fake = played(Fault(operation="createGeneration", body="{'id'"))
+    reply = create(fake)
+    operation = fake.contract.operations["createGeneration"]
+    assert (reply.status, reply.body) == (operation.success, b"{'id'")
+    assert len(fake.generations) == 1
+
+
+def test_the_journal_has_what_was_lost() -> None:
+    """Of a lost answer the journal has the true one, cut to nothing; of a call that was never read it has no status."""
+    fake = played(
+        Fault(operation="createGeneration", times=1, drop="after"), Fault(operation="createGeneration", drop="before")
+    )
+    create(fake), create(fake)
+    lost, unread = (exchange.reply for exchange in fake.journal)
+    assert (lost.json()["id"], lost.cut) == (next(iter(fake.generations)), 0)
+    assert (unread.status, unread.body, unread.cut) == (0, b"", 0)
+
+
+def test_another_body_has_its_own_length() -> None:
+    """A body in place of a video states its own length, not that of the video."""
+    fake = played(Fault(operation="download", body="moved"), progression="immediate")
+    create(fake)
+    (generation,) = fake.generations.values()
+    _, headers, body, _ = answer(fake, Request("GET", generation.video_url))
+    assert (headers["content-length"], body) == ("5", b"moved")
+
+
+@given(st.integers(1, 40_000), st.booleans())
+@example(VIDEO_SIZE, False)
+@example(VIDEO_SIZE - 1, False)
+def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
+    """A truncated download states its whole length, and breaks unless all of its bytes have come by then."""
+    fake = played(Fault(operation="download", truncate=size), progression="immediate")
+    create(fake)
+    (generation,) = fake.generations.values()
+    request = Request("HEAD" if head else "GET", generation.video_url)
+    _, headers, body, trouble = answer(fake, request)
+    whole = int(headers["content-length"])
+    assert trouble is not None
+    assert trouble.cut == (size if size < whole and not head else None)
+    assert len(body) == (0 if head else whole)
+
+
+@given(st.floats(0.001, 1e6), st.none() | st.floats(0.001, 1e6))
+def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
+    """In process a late answer moves the virtual clock, by no more than the sender would have waited, and is too late if it is."""
+    fake = FakeServer()
+    before = fake.clock.now()
+    in_time = arrives_in_time(fake, Request("GET", "", read_timeout=timeout), Trouble(latency, None))
+    assert in_time == (timeout is None or latency <= timeout)
+    assert fake.clock.now() - before == pytest.approx(min(latency, math.inf if timeout is None else timeout), abs=1e-6)
+
+
+@given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))
+def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
+    """Over a port a reply is late by the clock's own seconds: real ones, `rate` in each, or none where it stands still."""
+    trouble = Trouble(latency, None)
+    assert real_seconds(FakeServer(clock=SystemClock()), trouble) == latency
+    assert real_seconds(FakeServer(clock=VirtualClock(rate=rate)), trouble) == latency / rate
+    still = FakeServer()
+    before = still.clock.now()
+    assert real_seconds(still, trouble) == 0
+    assert still.clock.now() == before + latency
+
+
+def test_the_first_of_two_faults_holds() -> None:
+    """Of two faults for one call the first holds, and the other one is there when the first has passed."""
+    fake = played(
+        Fault(operation="getGeneration", times=2, status=502), Fault(operation="getGeneration", times=3, status=503)
+    )
+    assert [get(fake, "x").status for _ in range(4)] == [502, 502, 503, REASONS["unknown_generation"].status_code]
+
+
+def test_counting_begins_anew() -> None:
+    """A reset, or another scenario, begins to count calls again; a reset brings the first scenario back."""
+    fake = played(Fault(operation="getGeneration", times=1, status=502))
+    missing = REASONS["unknown_generation"].status_code
+    assert [get(fake, "x").status for _ in range(2)] == [502, missing]
+    fake.play({"faults": [{"operation": "getGeneration", "after": 1, "status": 503}]})
+    assert [get(fake, "x").status for _ in range(2)] == [missing, 503]
+    fake.reset()
+    assert fake.scenario.name == "odd"
+    assert [get(fake, "x").status for _ in range(2)] == [502, missing]

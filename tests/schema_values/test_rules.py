@@ -1,0 +1,64 @@
+"""Claims about reading schemas: nothing is skipped in silence, references are followed, and the smallest value fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from kling_contract import Contract, revisions
+from kling_contract.errors import DocumentError
+from kling_contract.schema_values.rules import plain, smallest
+from tests.support.referee import referee
+from tests.support.small_schemas import SCHEMAS
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_the_documents_can_be_read(revision: str) -> None:
+    """Every schema that is shipped can be drawn from, and what is left of it says the same."""
+    for schema in Contract.load(revision).schemas.values():
+        rules = plain(schema)
+        assert not referee(schema)(smallest(rules))
+        assert plain(rules) == rules
+
+
+@given(SCHEMAS)
+def test_the_smallest_value_fits(schema: dict[str, Any]) -> None:
+    """The smallest value of a schema is valid under it."""
+    assert not referee(schema)(smallest(plain(schema)))
+
+
+def test_references_are_followed() -> None:
+    """A reference within the document stands for what it refers to, escaped names and siblings included."""
+    schema = {
+        "$defs": {"a/b": {"type": "string", "title": "kept out"}},
+        "properties": {"x": {"$ref": "#/$defs/a~1b", "description": "also out", "minLength": 2}},
+    }
+    assert plain(schema) == {"properties": {"x": {"type": "string", "minLength": 2}}}
+
+
+def test_annotations_are_kept_on_demand() -> None:
+    """Annotations are left out but for those asked for; what begins with x- is an annotation."""
+    schema = {"title": "t", "description": "d", "x-note": 1, "items": True}
+    assert plain(schema, keep=["description"]) == {"description": "d", "items": {}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"properties": {"a": {"pattern": "^a"}}}, "#/properties/a/pattern: nothing can be drawn"),
+        ({"items": {"format": "email"}}, "#/items/format: the format 'email'"),
+        ({"items": False}, "#/items: a schema is an object or true"),
+        ({"type": "string", "enum": [5, 10]}, "#: no listed value keeps the other rules"),
+        ({"type": "object", "anyOf": [{}]}, "#: anyOf has other rules beside it"),
+        ({"$ref": "other.json"}, "#/\\$ref: other.json is outside"),
+        ({"$ref": "#/$defs/none"}, "#/\\$ref: there is nothing at #/\\$defs/none"),
+        ({"$ref": "#"}, "#/\\$ref: # refers to itself"),
+        ({"$defs": {"a": {"type": "null"}}, "$ref": "#/$defs/a", "type": "null"}, "#: type stands both here"),
+    ],
+)
+def test_what_cannot_be_drawn_from_is_refused(schema: Any, said: str) -> None:
+    """A keyword, format or reference that is not understood is an error that says where it stands."""
+    with pytest.raises(DocumentError, match=said):
+        plain(schema)

@@ -1,0 +1,56 @@
+"""The fake as a server that is held against the contract, through a door of choice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import httpx
+
+from fake_server import FakeServer
+from fake_server.adapters.asgi import app
+from fake_server.adapters.live import live
+from kling_contract.checks.target import Target
+
+KEY = "a-key-of-the-tests"
+
+
+class _ThroughAsgi(httpx.BaseTransport):
+    """What httpx has not: its ASGITransport for a synchronous client."""
+
+    def __init__(self, fake: FakeServer) -> None:
+        self._transport = httpx.ASGITransport(app(fake))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def answered() -> httpx.Response:
+            response = await self._transport.handle_async_request(request)
+            return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+        return asyncio.run(answered())
+
+
+def in_process(fake: FakeServer) -> Target:
+    """Return a fake that takes KEY, reached without a port."""
+    return Target(
+        http=httpx.Client(transport=fake.transport()),
+        key=KEY,
+        clock=fake.clock,
+        contract=fake.contract,
+        spent=lambda: fake.ledger.booked,
+        play=fake.play,
+    )
+
+
+def over_asgi(fake: FakeServer) -> Target:
+    """Return a fake behind its ASGI application; calls do not fail there, since only a server can hang up."""
+    return replace(in_process(fake), http=httpx.Client(transport=_ThroughAsgi(fake)), play=None)
+
+
+@contextmanager
+def over_a_port(fake: FakeServer) -> Iterator[Target]:
+    """Give a fake on a real port."""
+    limits = httpx.Limits(keepalive_expiry=1.0)  # on a busy machine the server could close one that is about to be used
+    with live(fake) as url, httpx.Client(verify=False, limits=limits) as client:
+        yield replace(in_process(fake), http=client, base_url=url)

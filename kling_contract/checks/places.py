@@ -19,7 +19,7 @@ def place_of(question: Question, contract: Contract, request: Any = None) -> tup
     Of a question about all operations, `request` (None: nobody knows) says which one it is about.
     """
     document, pointer = question.place
-    operation = contract.operations.get(pointer)
+    operation = {"create": contract.create, "get": contract.get}.get(pointer)
     if question.place == _ANY_OPERATION and request is not None:
         operation = operation_of(contract, request.method, str(request.url))[1]
     if operation is not None:

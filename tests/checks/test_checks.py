@@ -57,7 +57,7 @@ pytest_plugins = ["pytester"]
 CONTRACT = Contract.load()
 CONTRACTS = [Contract.load(each) for each in revisions()]
 REASONS = CONTRACT.observed.refusals.reasons
-CREATION, POLLING = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+CREATION, POLLING = CONTRACT.create, CONTRACT.get
 
 
 @contextmanager

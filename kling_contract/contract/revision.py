@@ -15,6 +15,7 @@ from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.observed import Observed
 from kling_contract.errors import DocumentError, UnknownRevision
+from kling_contract.jsontext.pointer import resolve
 
 __all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
 
@@ -228,10 +229,7 @@ class Contract:
         if ref is None:
             return node
         name, _, fragment = ref.partition("#")
-        target: Any = self._documents[name] if name else self.openapi
-        for key in fragment.split("/")[1:]:
-            target = target[key.replace("~1", "/").replace("~0", "~")]
-        return self._resolve(target)
+        return self._resolve(resolve(self._documents[name] if name else self.openapi, fragment))
 
 
 def chosen(contract: Contract | None, revision: str | None) -> Contract:

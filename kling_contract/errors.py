@@ -13,7 +13,7 @@ KlingError
 │   ├── NotFound           404
 │   ├── RateLimited        429
 │   └── ServerError     5xx
-├── ContractBroken         a server that was held against the contract does not keep it
+├── ContractBroken         a server that was checked does not keep the contract
 ├── Unreachable            a server that should be held against the contract cannot be asked
 ├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
 ├── GenerationFailed       the generation ended in a failure
@@ -153,24 +153,32 @@ class ServerError(ApiError):
 
 
 class ContractBroken(KlingError):
-    """A server that was held against the contract does not keep it. The message says what was asked, and what came instead.
+    """A server that was checked does not keep the contract. The message says what was sent, what came and what was expected.
 
-    `request` is what was sent (None: no single request shows it), `came` the answer in words, `wrong` what is wrong with it.
-    `assumed` is whether it keeps what is known of the contract, and breaks no more than an assumption of the documents.
+    `request` is what was sent (None: no single request shows it), `expected` what should have come, `actual` what came, and
+    `problem` what is wrong with it ("": that is plain). `assumed` is True if only an assumption of the documents is broken.
     """
 
     def __init__(
-        self, message: str, *, request: Any = None, came: str = "", wrong: str = "", assumed: bool = False
+        self,
+        message: str,
+        *,
+        expected: str,
+        actual: str,
+        problem: str = "",
+        request: Any = None,
+        assumed: bool = False,
     ) -> None:
         super().__init__(message)
         self.request = request
-        self.came = came
-        self.wrong = wrong or message
+        self.expected = expected
+        self.actual = actual
+        self.problem = problem
         self.assumed = assumed
 
 
 class ServerUnreachable(KlingError):
-    """A server that should be held against the contract cannot be asked: the URL leads nowhere, or nobody answers there."""
+    """A server that should be checked cannot be reached: the URL leads nowhere, or nobody answers there."""
 
 
 class CreationUncertain(KlingError):

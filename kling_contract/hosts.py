@@ -53,8 +53,8 @@ def is_own_page(origin: str, host: str) -> bool:
     return is_loopback(name) or (name != "" and name == host.lower() and host not in _WILDCARDS)
 
 
-def root_of(url: str, *, live: bool = False) -> str:
-    """Return the URL that paths are put after. Raise Unreachable for what is none, and for another machine without `live`."""
+def root_of(url: str, *, allow_remote: bool = False) -> str:
+    """Return the URL that paths are put after. Raise ServerUnreachable for an unusable URL, or another machine's without `allow_remote`."""
     try:
         parts = urlsplit(url.strip())
         host = parts.hostname or ""
@@ -68,6 +68,6 @@ def root_of(url: str, *, live: bool = False) -> str:
         raise ServerUnreachable(
             "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
         )
-    if not live and not is_loopback(host):
-        raise ServerUnreachable(f"{host} is another machine: say --live (in Python live=True) to send requests to it")
+    if not allow_remote and not is_loopback(host):
+        raise ServerUnreachable(f"{host} is another machine: say --remote (in Python allow_remote=True) to send requests to it")
     return url.strip().rstrip("/")

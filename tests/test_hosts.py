@@ -36,13 +36,13 @@ def test_check_and_control_path_agree(host: str, port: str) -> None:
 
 @pytest.mark.parametrize("host", THIS_MACHINE)
 def test_names_of_this_machine(host: str) -> None:
-    """Names and addresses that can only mean this machine need no `live`."""
+    """Names and addresses that can only mean this machine need no `allow_remote`."""
     assert root_of(f"http://{host}:8080") == f"http://{host}:8080"
 
 
 @pytest.mark.parametrize("host", OTHERS)
 def test_names_of_other_machines(host: str) -> None:
-    """Another machine is asked with `live` only."""
+    """Another machine is asked with `allow_remote` only."""
     with pytest.raises(ServerUnreachable, match="another machine"):
         check(f"http://{host}:8080")
-    assert root_of(f"http://{host}:8080", live=True) == f"http://{host}:8080"
+    assert root_of(f"http://{host}:8080", allow_remote=True) == f"http://{host}:8080"

@@ -149,7 +149,7 @@ def _spellings(key: str) -> re.Pattern[str]:
 def _backslashes(number: int) -> str:
     """Match a run of backslashes as one, since to share them out among many patterns would take exponential time."""
     doubled = "|".join(rf"\\{{{number * times}}}" for times in (8, 4, 2, 1))
-    return rf"(?:{doubled}|(?:\\{{1,8}}u005[cC]){{{number}}}|(?:%(?:25)?5[cC]){{{number}}})"
+    return rf"(?:(?:\\{{1,8}}u005[cC]){{{number}}}|(?:%(?:25)?5[cC]){{{number}}}|{doubled})"
 
 
 def _character(character: str) -> str:
@@ -159,4 +159,4 @@ def _character(character: str) -> str:
     first, *others = (f"u(?i:{units[start : start + 4]})" for start in range(0, len(units), 4))
     escaped = first + "".join(rf"\\{{1,8}}{unit}" for unit in others)
     percent = "".join(f"%(?:25)?(?i:{byte:02x})" for byte in character.encode("utf-8", "replace"))
-    return rf"(?:{plain}|\\\\{{0,7}}(?:{plain}|{escaped})|{percent})"
+    return rf"(?:\\\\{{0,7}}(?:{escaped}|{plain})|{percent}|{plain})"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_contract.redaction import LONGEST_SPELLING, MASK, MIN_KEY_LENGTH, Key, holds_key, mask, mask_bytes, redacted
@@ -33,6 +33,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
+@settings(max_examples=400)
 @given(
     KEYS, st.sampled_from(sorted(SPELLINGS)), st.sampled_from(["", "a ", '"', "%", "\n"]), st.text(" a.", max_size=3)
 )

@@ -38,19 +38,27 @@ FAR_FETCHED = {"BitAnd", "BitOr", "BitXor", "LShift", "RShift", "Mod", "Pow", "I
 """What takes no other operator's place: what dies of + for - dies of these, and whether texts are one object is chance."""
 
 TESTS = {
-    "kling_contract/contract.py": ("test_contract", "test_documents", "test_cli", "test_surface"),
-    "kling_contract/validation.py": (
-        "test_validation",
-        "test_exchanges",
-        "test_jsonplaces",
-        "test_cli",
+    "kling_contract/contract/revision.py": (
+        "contract/test_revision",
+        "contract/test_documents",
+        "cli/test_main",
         "test_surface",
     ),
-    "kling_contract/lifecycle.py": ("test_lifecycle", "test_server", "test_surface"),
+    "kling_contract/validation/validator.py": (
+        *("validation/test_validator", "validation/test_messages", "jsontext/test_location", "cli/test_main"),
+        "test_surface",
+    ),
+    "kling_contract/contract/lifecycle.py": ("contract/test_lifecycle", "fake_server/test_server", "test_surface"),
     "kling_contract/mutations.py": ("test_mutations", "test_surface"),
-    "fake_server/server.py": (
-        *("test_server", "test_intercept", "test_live", "test_safety"),
-        *("test_store", "test_faults", "test_replay", "test_surface"),
+    "fake_server/service/fake.py": (
+        *(
+            "fake_server/test_server",
+            "fake_server/adapters/test_intercept",
+            "fake_server/adapters/test_listen",
+            "test_safety",
+        ),
+        *("fake_server/service/test_store", "fake_server/scenario/test_faults", "fake_server/recording/test_replay"),
+        "test_surface",
     ),
 }
 """Which tests look at a module, by their names in `tests/`: those that find most come first."""

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Fault, Reply, Request, Scenario
-from fake_server.adapters.delivery import Trouble, answer, arrives_in_time, real_seconds
+from fake_server.adapters.delivery import deliver, real_seconds, wait_in_process
 from fake_server.messages import Headers
 from fake_server.scenario.faults import merged
 from fake_server.service.media import video
@@ -217,6 +217,25 @@ def test_a_body_alone_keeps_the_true_status() -> None:
     assert len(fake.generations) == 1
 
 
+@given(
+    st.binary(max_size=20),
+    st.none() | st.integers(0, 25),
+    st.none() | st.integers(1, 25),
+    st.fixed_dictionaries(
+        {}, optional={"body": st.just("other"), "latency": st.just(3), "headers": st.just({"a": "b"})}
+    ),
+)
+def test_a_broken_off_response_stays_broken_off(
+    body: bytes, cut: int | None, truncate: int | None, more: dict[str, Any]
+) -> None:
+    """A fault over a reply that breaks off by itself lets no more of it arrive; only a body of the fault's own is whole."""
+    fault = Fault(operation="getGeneration", truncate=truncate, **(more or {"patch": {"a": 1}}))
+    made = fault.over(Reply(200, Headers(), body, delay=2.0, cut=cut))
+    own = "body" in more and cut != 0
+    assert made.cut == min((each for each in (None if own else cut, truncate) if each is not None), default=None)
+    assert made.delay == 2.0 + more.get("latency", 0)
+
+
 def test_the_journal_has_what_was_lost() -> None:
     """Of a lost answer the journal has the true one, cut to nothing; of a call that was never read it has no status."""
     fake = played(
@@ -233,8 +252,8 @@ def test_another_body_has_its_own_length() -> None:
     fake = played(Fault(operation="download", body="moved"), progression="immediate")
     create(fake)
     (generation,) = fake.generations.values()
-    _, headers, body, _ = answer(fake, Request("GET", generation.video_url))
-    assert (headers["content-length"], body) == ("5", b"moved")
+    reply = deliver(fake.handle, Request("GET", generation.video_url))
+    assert (reply.headers["content-length"], reply.body) == ("5", b"moved")
 
 
 @given(st.integers(1, 40_000), st.booleans())
@@ -246,11 +265,10 @@ def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
     create(fake)
     (generation,) = fake.generations.values()
     request = Request("HEAD" if head else "GET", generation.video_url)
-    _, headers, body, trouble = answer(fake, request)
-    whole = int(headers["content-length"])
-    assert trouble is not None
-    assert trouble.cut == (size if size < whole and not head else None)
-    assert len(body) == (0 if head else whole)
+    reply = deliver(fake.handle, request)
+    whole = int(reply.headers["content-length"])
+    assert reply.cut == (size if size < whole and not head else None)
+    assert len(reply.body) == (0 if head else whole)
 
 
 @given(st.floats(0.001, 1e6), st.none() | st.floats(0.001, 1e6))
@@ -258,7 +276,7 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
     """In process a late answer moves the virtual clock, by no more than the sender would have waited, and is too late if it is."""
     fake = FakeServer()
     before = fake.clock.now()
-    in_time = arrives_in_time(fake, Request("GET", "", read_timeout=timeout), Trouble(latency, None))
+    in_time = wait_in_process(fake.clock, latency, timeout)
     assert in_time == (timeout is None or latency <= timeout)
     assert fake.clock.now() - before == pytest.approx(min(latency, math.inf if timeout is None else timeout), abs=1e-6)
 
@@ -266,13 +284,12 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
 @given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))
 def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
     """Over a port a reply is late by the clock's own seconds: real ones, `rate` in each, or none where it stands still."""
-    trouble = Trouble(latency, None)
-    assert real_seconds(FakeServer(clock=SystemClock()), trouble) == latency
-    assert real_seconds(FakeServer(clock=VirtualClock(rate=rate)), trouble) == latency / rate
-    still = FakeServer()
-    before = still.clock.now()
-    assert real_seconds(still, trouble) == 0
-    assert still.clock.now() == before + latency
+    assert real_seconds(SystemClock(), latency) == latency
+    assert real_seconds(VirtualClock(rate=rate), latency) == latency / rate
+    still = VirtualClock()
+    before = still.now()
+    assert real_seconds(still, latency) == 0
+    assert still.now() == before + latency
 
 
 def test_the_first_of_two_faults_holds() -> None:

@@ -69,5 +69,7 @@ def root_of(url: str, *, allow_remote: bool = False) -> str:
             "the URL must be scheme, host, port and path alone: no user name, password, query or fragment"
         )
     if not allow_remote and not is_loopback(host):
-        raise ServerUnreachable(f"{host} is another machine: say --remote (in Python allow_remote=True) to send requests to it")
+        raise ServerUnreachable(
+            f"{host} is another machine: say --remote (in Python allow_remote=True) to send requests to it"
+        )
     return url.strip().rstrip("/")

@@ -81,8 +81,9 @@ def every_path_leads_there(target: Target) -> None:
 def ids_are_taken_whole(target: Target) -> None:
     """An id that is cut, extended or written in another case is another id."""
     made = target.created(target.create())
-    for other in {made.id[:-1], f"{made.id}x", f" {made.id}", made.id.swapcase()} - {made.id}:
-        target.must_refuse(target.poll(other), "unknown_generation")
+    for other in (made.id[:-1], f"{made.id}x", f" {made.id}", made.id.swapcase()):
+        if other != made.id:
+            target.must_refuse(target.poll(other), "unknown_generation")
 
 
 @claim(place=GET)

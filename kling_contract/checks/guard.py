@@ -116,7 +116,9 @@ class CreationGuard(httpx.BaseTransport):
         try:
             streamed = self._inner.handle_request(request)
         except UnicodeError as unusable:  # a server gave a link whose host name cannot be resolved
-            raise httpx.ConnectError(f"{request.url.host!r} is not a host name: {unusable}", request=request) from unusable
+            raise httpx.ConnectError(
+                f"{request.url.host!r} is not a host name: {unusable}", request=request
+            ) from unusable
         streamed.request = request
         return streamed
 

@@ -136,8 +136,8 @@ class GenerationMachine(RuleBasedStateMachine):
     @rule(generation_id=ids, strange=st.text(min_size=1))
     def poll_strange_ids(self, generation_id: str, strange: str) -> None:
         """An id that nobody was given is unknown, however much it looks like one that somebody was."""
-        ids = {strange, generation_id + strange, generation_id[:-1], generation_id.swapcase()}
-        for unknown in ids - self._seen.keys():
+        ids = (strange, generation_id + strange, generation_id[:-1], generation_id.swapcase())
+        for unknown in [each for each in dict.fromkeys(ids) if each not in self._seen]:  # in order: a seed repeats a run
             self._refused(self._call(self.target.poll, unknown), "unknown_generation")
 
     @rule(generation_id=ids)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from fake_server.assertions import Assertions
 from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange, Headers, Reply, Request
-from fake_server.scenario.faults import Calls, Fault
+from fake_server.scenario.faults import Fault, FaultCounter
 from fake_server.scenario.scenario import Scenario
 from fake_server.service.generation import Generation
 from fake_server.service.generations import Generations
@@ -127,7 +127,7 @@ class FakeServer(Assertions):
         with self._lock:
             self._service.play(playable)
             self.scenario = playable
-            self._calls = Calls(playable.faults)
+            self._calls = FaultCounter(playable.faults)
 
     def redirect(self, generation_id: str, timeline: Timeline | str) -> Generation:
         """Let a generation under way go on by another timeline, as if it had had that one from the beginning.

@@ -92,14 +92,20 @@ class Fault:
         elif self.patch is not None:
             with contextlib.suppress(InvalidJson):  # a recorded body may be no JSON; then there is nothing to patch
                 body = _json(merged(parse(body), self.patch))
-        lost = self.drop is not None and self.refusal is None and self.status is None
         return Reply(
             reply.status,
             Headers([*headers.items(), *(self.headers or {}).items()]),
             body,
-            delay=float(self.latency or 0),
-            cut=0 if lost else self.truncate,
+            delay=reply.delay + float(self.latency or 0),
+            cut=self._cut(reply),
         )
+
+    def _cut(self, reply: Reply) -> int | None:
+        """Return how many bytes of the body arrive. A recorded reply may break off by itself."""
+        if reply.cut == 0 or (self.drop is not None and self.refusal is None and self.status is None):
+            return 0
+        cuts = [self.truncate, None if self.body is not None else reply.cut]
+        return min((cut for cut in cuts if cut is not None), default=None)
 
 
 class FaultCounter:

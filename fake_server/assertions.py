@@ -13,11 +13,9 @@ from fake_server.messages import Exchange
 from fake_server.service.generation import Generation
 from fake_server.service.ledger import Ledger
 from kling_contract.clock import Clock
-from kling_contract.contract import Contract
+from kling_contract.contract import Contract, Operation
 
 __all__ = ["Assertions"]
-
-_CREATE, _GET = "createGeneration", "getGeneration"
 
 
 class Recorded(Protocol):
@@ -44,12 +42,15 @@ class Assertions:
     def assert_created_once(self: Recorded) -> None:
         """One generation was made, neither none nor two, whether or not the answer arrived."""
         __tracebackhide__ = True
-        made = [each for each in self.journal if each.operation == _CREATE and each.generation_id is not None]
+        made = [
+            each
+            for each in self.journal
+            if each.operation == self.contract.create.id and each.generation_id is not None
+        ]
         number = len(self.generations)
         if number == 0:
-            _fail(
-                self, "no generation was created", refused := _refused(self), "" if refused else _address(self, _CREATE)
-            )
+            refused = _refused(self)
+            _fail(self, "no generation was created", refused, "" if refused else _address(self, self.contract.create))
         if number > 1:
             repeated = made[1] if len(made) > 1 else None
             first = next(iter(self.generations))
@@ -59,7 +60,7 @@ class Assertions:
                 f"{number} generations were created, and each of them is paid for",
                 repeated,
                 f"the first create was accepted{lost}, and nothing tells a repeated one from a new one: "
-                f"{_address(self, _GET, first)}",
+                f"{_address(self, self.contract.get, first)}",
             )
 
     def assert_billed(self: Recorded, amount: float | None = None) -> None:
@@ -95,10 +96,15 @@ class Assertions:
         """Every generation was asked for until an answer arrived in which it had ended, well or badly; and there was one."""
         __tracebackhide__ = True
         if not self.generations:
-            _fail(self, "no generation was created that could be polled", _refused(self), _address(self, _CREATE))
+            _fail(
+                self,
+                "no generation was created that could be polled",
+                _refused(self),
+                _address(self, self.contract.create),
+            )
         seen: dict[str | None, list[Exchange]] = {}
         for each in self.journal:
-            if each.operation == _GET:
+            if each.operation == self.contract.get.id:
                 seen.setdefault(each.generation_id, []).append(each)
         for generation in tuple(self.generations.values()):
             polls = seen.get(generation.id, [])
@@ -111,7 +117,7 @@ class Assertions:
                 f"{generation.id} was not polled until it had ended: "
                 f'{len(polls)} polls, {last}; now it is "{generation.status(self.clock.now())}"',
                 polls[-1] if polls else _refused(self),
-                _address(self, _GET, generation.id),
+                _address(self, self.contract.get, generation.id),
             )
 
     def assert_stopped_on_error(self: Recorded) -> None:
@@ -120,7 +126,7 @@ class Assertions:
         failed: dict[str, tuple[Exchange, str]] = {}
         after: list[Exchange] = []
         for each in self.journal:
-            if each.operation != _GET or each.generation_id is None:
+            if each.operation != self.contract.get.id or each.generation_id is None:
                 continue
             if each.generation_id in failed:
                 after.append(each)
@@ -163,9 +169,8 @@ def _refused(fake: Recorded) -> Exchange | None:
     return next((each for each in reversed(fake.journal) if each.reason and each.violations), None)
 
 
-def _address(fake: Recorded, operation_id: str, generation_id: str = "<id>") -> str:
+def _address(fake: Recorded, operation: Operation, generation_id: str = "<id>") -> str:
     """Return method and URL of an operation, on the host where the fake was last called."""
-    operation = fake.contract.operations[operation_id]
     base = fake.contract.base_url
     if fake.journal and fake.journal[-1].operation is not None:
         target = fake.journal[-1].request.target

@@ -50,7 +50,7 @@ class Outcome:
     @property
     def polls(self) -> int:
         """How often it asked for one."""
-        return sum(exchange.operation == "getGeneration" for exchange in self.fake.journal)
+        return sum(exchange.operation == self.fake.contract.get.id for exchange in self.fake.journal)
 
     @property
     def cost(self) -> float:

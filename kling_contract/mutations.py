@@ -11,7 +11,7 @@ from typing import Any
 
 from kling_contract.contract import Contract, chosen
 from kling_contract.display import type_of
-from kling_contract.jsontext.pointer import pointer
+from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.schema_values.formats import BROKEN
 from kling_contract.schema_values.rules import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
 
@@ -59,7 +59,7 @@ def mutations(*, contract: Contract | None = None, revision: str | None = None) 
 def mutations_of(schema: Any) -> tuple[Mutation, ...]:
     """Return every single violation of what a JSON Schema describes, as `mutations` does for a create."""
     return tuple(
-        Mutation(f"{pointer(path)}:{rule}:{variant}", pointer(path), rule, payload, path)
+        Mutation(f"{to_pointer(path)}:{rule}:{variant}", to_pointer(path), rule, payload, path)
         for path, rule, variant, payload in _broken(plain(schema), None)
     )
 
@@ -196,7 +196,7 @@ def _of_no_alternative(rules: Rules) -> _Broken:
             text = json.dumps(value, sort_keys=True)
             if text not in seen and not fits(rules, value):
                 seen.add(text)
-                yield (), "anyOf", f"{i}{pointer(path)}:{rule}:{variant}", value
+                yield (), "anyOf", f"{i}{to_pointer(path)}:{rule}:{variant}", value
 
 
 def _graft(base: Any, broken: Any, path: _Path) -> Any:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
 from kling_contract import Contract, revisions, validate
-from kling_contract.jsontext.pointer import pointer
+from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.mutations import Mutation, mutations, mutations_of
 from kling_contract.schema_values.formats import BROKEN
 from kling_contract.schema_values.rules import TYPES, neighbour, plain
@@ -110,10 +110,10 @@ def test_every_rule_has_a_mutation(schema: Any) -> None:
     named = {(case.pointer, case.rule) for case in mutations_of(schema)}
     for place, where, rule in _rules(plain(schema)):
         if rule == "required":
-            missing = {(pointer((*where, name)), rule) for name in _at(plain(schema), place)["required"]}
+            missing = {(to_pointer((*where, name)), rule) for name in _at(plain(schema), place)["required"]}
             assert missing <= named
         elif rule not in ("properties", "items"):
-            assert (pointer(where), rule) in named
+            assert (to_pointer(where), rule) in named
 
 
 @pytest.mark.parametrize("schema", DOCUMENTS)
@@ -128,10 +128,10 @@ def test_a_rule_taken_away_lets_a_mutation_pass(schema: Any) -> None:
         less = _changed(rules, place, rule)
         beside = _at(rules, place)
         if rule == "type" and "enum" in beside:
-            typed = [case.payload for case in cases if (case.pointer, case.rule) == (pointer(where), "type")]
+            typed = [case.payload for case in cases if (case.pointer, case.rule) == (to_pointer(where), "type")]
             assert typed
             faults = referee(less)
-            assert all(faults(payload) == [(pointer(where), "enum")] for payload in typed)
+            assert all(faults(payload) == [(to_pointer(where), "enum")] for payload in typed)
         elif not _idle(rule, beside):
             assert _accepts_one(less, cases), (place, rule)
 

@@ -20,7 +20,7 @@ from tests.support import ROOT
 pytest_plugins = ["pytester"]
 
 CONTRACT = Contract.load()
-CREATE, GET = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
+CREATE, GET = CONTRACT.create, CONTRACT.get
 REVISION = next(name for name in revisions() if name != CONTRACT.revision.id)
 PAYLOAD = {
     "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],

@@ -90,7 +90,7 @@ def test_images_are_never_fetched(fake: ControlApi, url: str) -> None:
     """Created, polled and downloaded, a generation from an image link opens no socket and no file."""
     with listening() as heard:
         made = fake.handle(creating(CONTRACT, payload(CONTRACT, image_url=url)))
-        assert made.status == CONTRACT.operations["createGeneration"].success
+        assert made.status == CONTRACT.create.success
         done = fake.handle(polling(CONTRACT, made.json()["id"])).json()
         assert fake.handle(replace(asking(""), url=done["video"]["url"])).status == 200
     assert heard == []

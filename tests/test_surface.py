@@ -72,7 +72,7 @@ ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a te
     "archive": {"log": {}},
     "contract": CONTRACT,
     "invalid": 1,
-    "operation": CONTRACT.operations["getGeneration"],
+    "operation": CONTRACT.get,
     "payload": {},
     "query": "",
     "request": REQUEST,

@@ -24,7 +24,6 @@ from kling_contract.validation.messages import check_query, operation_of
 
 __all__ = ["Recordings", "Replay"]
 
-_CREATE, _GET = "createGeneration", "getGeneration"
 _LONGEST_STAND_IN = 64 * 2**20  # bytes
 
 
@@ -120,11 +119,11 @@ class Recordings:
                 "which cannot be repeated: an answer has a status from 200 to 599"
             )
         seen = _seen(exchange) if reply.status == operation.success else None
-        if operation.id == _CREATE:
+        if operation == contract.create:
             made = None
             if seen is not None:
                 # Until the first poll nothing is known but what the create told, in the words of the same schema.
-                first = replace(reply, status=contract.operations[_GET].success)
+                first = replace(reply, status=contract.get.success)
                 made = self.generations[seen.id] = _Recorded(seen.id, exchange.at, [Step(seen.status, 0.0)], [first])
             self.creates.append(_Create(_content(request), reply, made))
         else:
@@ -150,12 +149,12 @@ class Replay(Service):
 
     def _create(self, request: Request, now: float) -> Exchange:
         if self._api_key is not None and (unfit := self._unauthorized(request)):
-            return self.refuse(request, now, unfit[0], [unfit[1]], _CREATE)
+            return self.refuse(request, now, unfit[0], [unfit[1]], self._contract.create.id)
         violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
         payload = _content(request)
         create = self._next(payload)
         if (recorded := create.made) is None:
-            return Exchange(now, request, create.reply, _CREATE, violations)
+            return Exchange(now, request, create.reply, self._contract.create.id, violations)
         made = self._generation(payload if isinstance(payload, Mapping) else {}, now)
         generation = replace(
             made,
@@ -164,7 +163,7 @@ class Replay(Service):
             video_url=made.video_url if recorded.video is None else _moved(recorded.video.url, made.video_url),
         )
         self._generations.put(generation)
-        return Exchange(now, request, create.reply, _CREATE, violations, generation.id)
+        return Exchange(now, request, create.reply, self._contract.create.id, violations, generation.id)
 
     def _get(self, request: Request, now: float) -> Exchange:
         asked = _asked_for(self._contract, request) or ""
@@ -172,14 +171,14 @@ class Replay(Service):
         if generation is None or recorded is None or not recorded.goes(generation.timeline):
             return super()._get(request, now)
         if self._api_key is not None and (unfit := self._unauthorized(request)):
-            return self.refuse(request, now, unfit[0], [unfit[1]], _GET)
+            return self.refuse(request, now, unfit[0], [unfit[1]], self._contract.get.id)
         violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
         reply = recorded.reply(generation, now)
         if recorded.video is not None and reply.cut is None:
             there, here = recorded.video.url, generation.video_url_on(self._origin(request))
             reply = replace(reply, body=reply.body.replace(_in_json(there), _in_json(here)))
         self._generations.count_poll(generation)
-        return Exchange(now, request, reply, _GET, violations, generation.id)
+        return Exchange(now, request, reply, self._contract.get.id, violations, generation.id)
 
     def _video(self, generation: Generation) -> bytes:
         recorded = self._recordings.generations.get(generation.id)
@@ -216,7 +215,7 @@ def _seen(exchange: Exchange) -> shown.Generation | None:
 
 
 def _asked_for(contract: Contract, request: Request) -> str | None:
-    operation = contract.operations[_GET]
+    operation = contract.get
     (parameter,) = operation.query["required"]
     asked = check_query(contract, operation, request.target.query)[0].get(parameter)
     return asked if isinstance(asked, str) else None
@@ -224,7 +223,7 @@ def _asked_for(contract: Contract, request: Request) -> str | None:
 
 def _has_creates(exchanges: list[Exchange], contract: Contract) -> bool:
     found = (operation_of(contract, each.request.method, each.request.url)[1] for each in exchanges)
-    return any(operation is not None and operation.id == _CREATE for operation in found)
+    return contract.create in found
 
 
 def _moved(url: str | None, host_of: str) -> str:

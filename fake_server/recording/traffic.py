@@ -21,7 +21,6 @@ from kling_contract.violation import Strictness, Violation, check_strictness
 
 __all__ = ["ExchangeValidator", "title", "validate_recording"]
 
-_CREATE = "createGeneration"
 _REMEMBERED = 100_000  # generations, and videos, the oldest going first
 
 _Value = TypeVar("_Value")
@@ -130,7 +129,7 @@ class ExchangeValidator:
             return [_wrong("/id", "id", f"{shown.id} is shown, and {asked} was asked for")]
         ended = exchange.at + reply.delay
         wrong = []
-        if operation.id == _CREATE:
+        if operation == self._contract.create:
             if before is not None:
                 wrong = [_wrong("/id", "id", f"{shown.id} is the id of a generation that there was before")]
             elif shown.status != lifecycle.initial:

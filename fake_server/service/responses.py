@@ -12,6 +12,7 @@ from fake_server.service.templates import JsonTemplate, fill
 from kling_contract.clock import utc
 from kling_contract.contract import Contract
 from kling_contract.errors import DocumentError
+from kling_contract.jsontext.pointer import split
 from kling_contract.violation import Violation
 
 __all__ = ["Answers"]
@@ -153,8 +154,7 @@ class Answers:
 
 
 def _issue(violation: Violation) -> dict[str, Any]:
-    path = [part.replace("~1", "/").replace("~0", "~") for part in violation.pointer.split("/")[1:]]
-    return {"code": violation.rule, "path": path, "message": violation.message}
+    return {"code": violation.rule, "path": split(violation.pointer), "message": violation.message}
 
 
 def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ __all__ = ["Progression", "Service"]
 
 Progression = Literal["time", "immediate", "polls"]
 
-_CREATE, _GET, _DOWNLOAD = "createGeneration", "getGeneration", "download"
+_DOWNLOAD = "download"
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -82,7 +82,7 @@ class Service:
         path = request.target.path
         operation = self._operations.get((request.method.upper(), path))
         if operation is not None:
-            return operation, self._create if operation == _CREATE else self._get
+            return operation, self._create if operation == self._contract.create.id else self._get
         if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
         return None, self._serve_nothing
@@ -124,7 +124,7 @@ class Service:
         )
 
     def _create(self, request: Request, now: float) -> Exchange:
-        operation = self._contract.operations[_CREATE]
+        operation = self._contract.create
         if unfit := self._unauthorized(request) or self._unreadable(request, operation):
             return self.refuse(request, now, unfit[0], [unfit[1]], operation.id)
         payload, violations = self._judge.parsed(request.body, self._strictness)
@@ -136,7 +136,7 @@ class Service:
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 
     def _get(self, request: Request, now: float) -> Exchange:
-        operation = self._contract.operations[_GET]
+        operation = self._contract.get
         if unfit := self._unauthorized(request):
             return self.refuse(request, now, unfit[0], [unfit[1]], operation.id)
         query, violations = check_query(self._contract, operation, request.target.query, self._strictness)
@@ -181,7 +181,7 @@ class Service:
         )
 
     def _poll(self, generation_id: str, status: str, origin: str | None) -> Reply:
-        operation = self._contract.operations[_GET]
+        operation = self._contract.get
         generation = self._generations.by_id[generation_id]
         return self._answers.polled(operation.success, self._values(generation, status, origin))
 

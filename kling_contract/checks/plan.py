@@ -36,7 +36,7 @@ _PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
 _OPENAPI, _OBSERVED = "openapi.json", "observed.json"
 _CREATE_REQUEST, _GENERATION, _ERROR = "create-request.schema.json", "generation.schema.json", "error.schema.json"
 _STATUS = (_GENERATION, "/properties/status")
-_ANY_OPERATION = (_OPENAPI, "")
+_ANY_OPERATION, _CREATE, _GET = (_OPENAPI, ""), (_OPENAPI, "create"), (_OPENAPI, "get")
 _REASONS = "/refusals/reasons/"
 
 _PLACES: Mapping[Claim, tuple[str, str]] = {
@@ -51,12 +51,12 @@ _PLACES: Mapping[Claim, tuple[str, str]] = {
     refused.claim_other_methods_are_refused: (_OBSERVED, f"{_REASONS}wrong_method"),
     refused.claim_refusals_are_well_formed: (_ERROR, ""),
     refused.claim_refusals_cost_nothing: (_OBSERVED, "/price"),
-    creation_claims.claim_generations_are_created: (_OPENAPI, "createGeneration"),
+    creation_claims.claim_generations_are_created: _CREATE,
     creation_claims.claim_valid_payloads_are_accepted: (_CREATE_REQUEST, "/properties"),
     creation_claims.claim_undeclared_members_are_taken: (_CREATE_REQUEST, ""),
-    creation_claims.claim_media_type_may_have_parameters: (_OPENAPI, "createGeneration"),
-    creation_claims.claim_every_path_leads_there: (_OPENAPI, "getGeneration"),
-    creation_claims.claim_ids_are_their_own: (_OPENAPI, "getGeneration"),
+    creation_claims.claim_media_type_may_have_parameters: _CREATE,
+    creation_claims.claim_every_path_leads_there: _GET,
+    creation_claims.claim_ids_are_their_own: _GET,
     creation_claims.claim_ids_are_taken_whole: (_OBSERVED, f"{_REASONS}unknown_generation"),
     made.claim_statuses_go_forward: _STATUS,
     made.claim_answers_fit: (_OBSERVED, "/answers/get"),
@@ -66,9 +66,9 @@ _PLACES: Mapping[Claim, tuple[str, str]] = {
     made.claim_videos_can_be_had: (_OBSERVED, "/answers"),
     made.claim_success_costs_its_price: (_OBSERVED, "/price"),
     made.claim_failures_are_told: (_OBSERVED, "/failure"),
-    claim_calls_at_once_do_not_mix: (_OPENAPI, "getGeneration"),
+    claim_calls_at_once_do_not_mix: _GET,
 }
-"""A document and a pointer into it, or the id of an operation."""
+"""A document and a pointer into it, or the name that an operation has on `Contract`."""
 
 _FRESH = (creation_claims.claim_ids_are_their_own,)
 """What shows best in the first generations that a server makes."""

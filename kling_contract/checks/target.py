@@ -25,8 +25,6 @@ from kling_contract.validation.validator import Validator
 
 __all__ = ["Requests", "Target"]
 
-_CREATE, _GET = "createGeneration", "getGeneration"
-
 
 class Requests(Protocol):
     """A client of httpx or httpx2, or what looks like one."""
@@ -68,12 +66,12 @@ class Target:
     @property
     def creation(self) -> Operation:
         """The operation that creates a generation."""
-        return self.contract.operations[_CREATE]
+        return self.contract.create
 
     @property
     def polling(self) -> Operation:
         """The operation that asks how far one has come."""
-        return self.contract.operations[_GET]
+        return self.contract.get
 
     @property
     def authorization(self) -> dict[str, str]:

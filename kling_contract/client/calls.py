@@ -39,7 +39,6 @@ T = TypeVar("T")
 Progress = Callable[[Generation, float], object]
 """Called with each answer and the seconds since the wait began."""
 
-CREATE, GET = "createGeneration", "getGeneration"
 MODEL, IMAGE = "model", "image_url"
 
 _log = logging.getLogger("kling_contract")
@@ -112,7 +111,7 @@ class Calls:
         for violation in violations:
             _log.info("%s: %s", violation.severity, violation)
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        response = await self._ask(self.contract.operations[CREATE], content=text)
+        response = await self._ask(self.contract.create, content=text)
         try:
             return read_generation(response, self.key)
         except UnexpectedResponse as unreadable:
@@ -120,7 +119,7 @@ class Calls:
 
     async def get(self, generation: str | Generation, *, deadline: float = math.inf) -> Generation:
         """Ask how far a generation has come. Raise _OverdueError at `deadline`, a time on the clock."""
-        operation = self.contract.operations[GET]
+        operation = self.contract.get
         (parameter,) = operation.query["required"]
         response = await self._ask(operation, params={parameter: self._id(generation)}, deadline=deadline)
         return read_generation(response, self.key)
@@ -222,7 +221,7 @@ class Calls:
         deadline: float = math.inf,
     ) -> Any:
         """Return the 2xx response. Repeat what may be: a create only if it certainly did nothing."""
-        free = operation.id != CREATE
+        free = operation != self.contract.create
         headers = {"content-type": operation.media_type} if operation.media_type else {}
         tried = 0
         while True:

@@ -15,12 +15,14 @@ from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.observed import Observed
 from kling_contract.errors import DocumentError, UnknownRevision
+from kling_contract.jsontext.pointer import resolve
 
 __all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
 
 REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 """Environment variable that names the revision where nobody else does."""
 
+_CREATE, _GET = "createGeneration", "getGeneration"
 _METHODS = ("get", "post", "put", "patch", "delete")
 _OPENAPI = "openapi.json"
 _OBSERVED = "observed.json"
@@ -71,8 +73,9 @@ class Operation:
 class Contract:
     """The documents of one revision. Get one with `Contract.load`; treat what it hands out as read-only.
 
-    `openapi`, `observed` and `schemas` are the documents themselves; `operations` maps operation ids to `Operation`;
-    `lifecycle` is the graph of statuses; `base_url` the first server.
+    `create` and `get` are the operations that make a generation and that ask for one; `operations` maps ids to all operations.
+    `observed` is what was seen of the service, `lifecycle` the graph of statuses, `base_url` the URL of the first server.
+    `openapi` and `schemas` are the documents as they were read.
     """
 
     def __init__(self, documents: Mapping[str, Any]) -> None:
@@ -92,6 +95,8 @@ class Contract:
             self.operations: Mapping[str, Operation] = MappingProxyType(
                 {operation.id: operation for operation in self._read_operations()}
             )
+            self.create = self.operations[_CREATE]
+            self.get = self.operations[_GET]
             self.request_schema = self._documents["create-request.schema.json"]
             self.generation_schema = self._documents["generation.schema.json"]
             self.error_schema = self._documents["error.schema.json"]
@@ -224,10 +229,7 @@ class Contract:
         if ref is None:
             return node
         name, _, fragment = ref.partition("#")
-        target: Any = self._documents[name] if name else self.openapi
-        for key in fragment.split("/")[1:]:
-            target = target[key.replace("~1", "/").replace("~0", "~")]
-        return self._resolve(target)
+        return self._resolve(resolve(self._documents[name] if name else self.openapi, fragment))
 
 
 def chosen(contract: Contract | None, revision: str | None) -> Contract:

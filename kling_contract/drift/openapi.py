@@ -14,6 +14,7 @@ from kling_contract.contract.observed import Tolerated
 from kling_contract.drift.normalise import _RULES, _UNWEIGHED, Schema, _any_of, _both, _with_null
 from kling_contract.errors import DocumentError
 from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.pointer import resolve
 from kling_contract.schema_values.formats import SMALLEST
 
 __all__ = ["ApiDocument", "Body", "Endpoint", "load_document"]
@@ -144,17 +145,14 @@ class ApiDocument:
         return node
 
     def _at(self, ref: str) -> Any:
-        target: Any = self._document
         try:
             if not ref.startswith("#"):
                 raise KeyError(ref)
-            for part in ref[1:].split("/")[1:]:
-                target = target[part.replace("~1", "/").replace("~0", "~")]
-        except (KeyError, TypeError) as missing:
+            return resolve(self._document, ref[1:])
+        except (KeyError, ValueError) as missing:
             raise DocumentError(
                 f"{self.name}: {ref} is not in this document; bundle it into one file first"
             ) from missing
-        return target
 
     def _usable(self, schema: Any) -> Schema:
         whole = self._whole(schema)

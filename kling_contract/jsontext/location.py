@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import count
 from typing import Any
 
-from kling_contract.jsontext.pointer import _split
+from kling_contract.jsontext.pointer import split
 
 __all__ = ["SPACES", "STRING", "line_and_column", "locate"]
 
@@ -30,7 +30,7 @@ def locate(data: bytes | str, pointers: Collection[str], *, names: Collection[st
     the place of the nearest value around it. `data` is JSON text, in UTF-8 when it is bytes.
     """
     text = data if isinstance(data, str) else data.decode()
-    paths = {each: tuple(_split(each)) for each in pointers}
+    paths = {each: tuple(split(each)) for each in pointers}
     found = {path: (value, name) for path, value, name in _visit(text, paths.values())}
     offsets = {}
     for each, path in paths.items():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.schema_values.formats import SMALLEST
 from kling_contract.schema_values.rules import TYPES, fits, kinds, neighbour, smallest
 
@@ -35,8 +36,7 @@ class Place:
 
     def member(self, name: str, spelt: str, others: Schema) -> Place:
         """Return the place of a member, called `spelt` where it is built, beside `others`."""
-        escaped = name.replace("~", "~0").replace("/", "~1")
-        return Place(f"{self.pointer}/{escaped}", lambda value: self.whole({**others, spelt: value}))
+        return Place(self.pointer + to_pointer([name]), lambda value: self.whole({**others, spelt: value}))
 
     def item(self, array: Schema) -> Place:
         """Return the place of any item of an array with the given schema."""

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema_rs
 
 from kling_contract.errors import DocumentError
+from kling_contract.jsontext.pointer import resolve, to_pointer
 from kling_contract.schema_values.formats import SMALLEST
 
 __all__ = ["TYPES", "Rules", "bounds", "fits", "kinds", "neighbour", "options", "plain", "smallest"]
@@ -135,7 +136,9 @@ class _Reader:
                     f"{here}: nothing can be drawn from this keyword, only from {', '.join(sorted(_RULES))}"
                 )
             elif keyword == "properties":
-                rules[keyword] = {name: self.read(each, f"{here}/{name}", trail) for name, each in value.items()}
+                rules[keyword] = {
+                    name: self.read(each, here + to_pointer([name]), trail) for name, each in value.items()
+                }
             elif keyword == "items":
                 rules[keyword] = self.read(value, here, trail)
             elif keyword == "anyOf":
@@ -158,10 +161,8 @@ class _Reader:
             raise DocumentError(f"{place}: {ref} is outside the document; only references within it are followed")
         if ref in trail:
             raise DocumentError(f"{place}: {ref} refers to itself; such a schema has no end")
-        target = self._root
-        for part in ref[1:].split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(target, Mapping) or name not in target:
-                raise DocumentError(f"{place}: there is nothing at {ref}")
-            target = target[name]
+        try:
+            target = resolve(self._root, ref[1:])
+        except (KeyError, ValueError) as missing:
+            raise DocumentError(f"{place}: there is nothing at {ref}") from missing
         return self.read(target, ref, (*trail, ref))

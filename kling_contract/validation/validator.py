@@ -13,7 +13,7 @@ from kling_contract.contract import Contract, chosen, history
 from kling_contract.contract.observed import Tolerated
 from kling_contract.jsontext.location import locate
 from kling_contract.jsontext.parser import InvalidJson, parse
-from kling_contract.jsontext.pointer import pointer
+from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.validation import wording
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness
 
@@ -141,7 +141,7 @@ class Validator:
         elif rule == _DEPRECATED:
             severity = "warning"
         violation = Violation(
-            pointer=pointer(path),
+            pointer=to_pointer(path),
             rule=rule,
             message=wording.message(rule, rules, path, instance, self._contract.revision.id),
             severity=severity,

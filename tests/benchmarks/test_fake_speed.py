@@ -23,7 +23,7 @@ from kling_contract import Client, Contract, VirtualClock
 from .conftest import Compare
 
 CONTRACT = Contract.load()
-CREATE, GET = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+CREATE, GET = CONTRACT.create, CONTRACT.get
 URL = CONTRACT.base_url + CREATE.path
 KEY = {"Authorization": "Bearer k"}
 PAYLOAD = {

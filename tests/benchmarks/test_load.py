@@ -85,7 +85,7 @@ async def load(url: str, process: int, rounds: int) -> tuple[list[list[int]], li
     """Create all, then poll all in rounds. Return what was seen of each generation, the time that the creates and the polls
     took, and the memory of the server before, with all created, after half of the polls, and in the end."""
     connections = [await Connection.open(url) for _ in range(CONNECTIONS)]
-    made, found = (CONTRACT.operations[name].success for name in ("createGeneration", "getGeneration"))
+    made, found = CONTRACT.create.success, CONTRACT.get.success
     a_create = as_bytes(creating(CONTRACT, base=url))
     seen: dict[str, list[int]] = {}
     memory, times = [resident(process)], []

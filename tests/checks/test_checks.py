@@ -43,6 +43,7 @@ from kling_contract.clock import VirtualClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.display import curl
 from kling_contract.errors import ContractBroken, ServerUnreachable
+from kling_contract.jsontext.pointer import resolve
 from kling_contract.mutations import mutations
 from kling_contract.reports import Format
 from kling_contract.strategies import valid_requests
@@ -57,7 +58,7 @@ pytest_plugins = ["pytester"]
 CONTRACT = Contract.load()
 CONTRACTS = [Contract.load(each) for each in revisions()]
 REASONS = CONTRACT.observed.refusals.reasons
-CREATION, POLLING = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+CREATION, POLLING = CONTRACT.create, CONTRACT.get
 
 
 @contextmanager
@@ -295,17 +296,11 @@ def test_findings_rest_on_the_documents(contract: Contract) -> None:
     """Each question, and each mutation, names a place that is in a document of the revision; a mutation's has the broken rule."""
     for question in [*plan.questions(creations=None), *plan.questions(creations=1)]:
         document, pointer = places.place_of(question, contract)
-        assert at(contract.document(document), pointer) is not None
+        assert resolve(contract.document(document), pointer) is not None
     for mutation in mutations(contract=contract):
         document, pointer = places.schema_place(contract, mutation)
         assert pointer.endswith(f"/{mutation.rule}")
-        assert at(contract.document(document), pointer) is not None
-
-
-def at(node: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        node = node[int(part) if isinstance(node, list) else part.replace("~1", "/").replace("~0", "~")]
-    return node
+        assert resolve(contract.document(document), pointer) is not None
 
 
 @pytest.mark.parametrize("twist", [None, knows_everybody], ids=["right", "wrong"])

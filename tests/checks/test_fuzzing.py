@@ -43,7 +43,7 @@ def test_nothing_is_found(attacked: tuple[FakeServer, Attack]) -> None:
 def test_links_are_followed(attacked: tuple[FakeServer, Attack]) -> None:
     """Generations that the attack created are polled by it, by the link in the document."""
     fake, _ = attacked
-    polled = [each.generation_id for each in fake.journal if each.operation == "getGeneration"]
+    polled = [each.generation_id for each in fake.journal if each.operation == fake.contract.get.id]
     assert len({each for each in polled if each is not None}) > 1
 
 
@@ -51,7 +51,7 @@ def test_verdicts_agree_with_another_validator(attacked: tuple[FakeServer, Attac
     """Of the bodies that were sent as they must be, valid and invalid, those are accepted that another validator accepts."""
     fake, _ = attacked
     contract = fake.contract
-    operation = contract.operations["createGeneration"]
+    operation = contract.create
     faults = referee(contract.request_schema)
     verdicts: Counter[bool] = Counter()
     for exchange in fake.journal:
@@ -71,7 +71,7 @@ def test_positive_cases_have_whole_bodies(revision: str) -> None:
     """What schemathesis draws as valid is valid, and every property of the schema appears: references are not lost on it."""
     contract = Contract.load(revision)
     schema = schemathesis.openapi.from_dict(contract.bundled())
-    operation = contract.operations["createGeneration"]
+    operation = contract.create
     faults = referee(contract.request_schema)
     seen: set[str] = set()
 
@@ -114,7 +114,7 @@ def test_it_can_be_asked_again_where_it_was_asked() -> None:
         (question,) = [each for each in asked.questions if each.name == "schemathesis"]
         findings = asked.judge(question).findings
     assert findings
-    operation = target.contract.operations["createGeneration"]
+    operation = target.contract.create
     for finding in findings:
         assert f" {target.base_url}{operation.path} " in finding.curl
         assert target.contract.base_url not in finding.curl

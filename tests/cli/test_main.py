@@ -335,8 +335,8 @@ def test_serve_listens_and_ends_when_told(signal_: signal.Signals) -> None:
         assert server.stdout is not None
         url = server.stdout.readline().split()[5]
         with httpx.Client(base_url=url, headers={"Authorization": "Bearer k"}) as client:
-            created = client.post(CONTRACT.operations["createGeneration"].path, json=EXAMPLE)
-            assert created.status_code == CONTRACT.operations["createGeneration"].success
+            created = client.post(CONTRACT.create.path, json=EXAMPLE)
+            assert created.status_code == CONTRACT.create.success
             server.send_signal(signal_)
             assert server.wait(timeout=20) == 0
         assert server.stderr is not None

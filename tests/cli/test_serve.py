@@ -48,7 +48,7 @@ class Served:
 
     def create(self) -> str:
         made = self.send(creating(CONTRACT))
-        assert made.status_code == CONTRACT.operations["createGeneration"].success
+        assert made.status_code == CONTRACT.create.success
         return str(made.json()["id"])
 
     def status(self, generation_id: str) -> str:
@@ -169,7 +169,7 @@ def test_the_log_has_a_line_for_each_request() -> None:
     assert code == 0
     assert KEY not in errors
     lines = errors.splitlines()
-    create, get = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
+    create, get = CONTRACT.create, CONTRACT.get
     expected = [
         (create.method, create.path, create.success),
         (get.method, get.path, get.success),
@@ -253,7 +253,7 @@ def test_a_log_that_is_read_late_says_what_is_missing() -> None:
     number = re.search(r"([\d,]+) lines of the log are missing here", told)
     assert number is not None
     assert len(errors) - 1 + int(number[1].replace(",", "")) == 1_301
-    operation = CONTRACT.operations["createGeneration"]
+    operation = CONTRACT.create
     assert f"{operation.method} {operation.path}" in errors[-1]
 
 
@@ -318,7 +318,7 @@ def test_the_body_limit_can_be_moved(chunked: bool) -> None:
     with serving("--body-limit", str(limit / 2**20)) as served:
         request = creating(CONTRACT)
         reasons = CONTRACT.observed.refusals.reasons
-        taken = CONTRACT.operations["createGeneration"].success
+        taken = CONTRACT.create.success
         for size, status in ((limit, taken), (limit + 1, reasons["too_large"].status_code)):
             body = request.body + b" " * (size - len(request.body))
             content: Any = iter([body[:1000], body[1000:]]) if chunked else body

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from fake_server import FakeServer
 from kling_contract import display, errors
 from kling_contract.client import AsyncClient, Client
-from kling_contract.client.calls import CREATE, GET, IMAGE, MODEL, run
+from kling_contract.client.calls import IMAGE, MODEL, run
 from kling_contract.client.client import Generation, Video
 from kling_contract.client.fields import Fields
 from kling_contract.client.retry import PASSING, REFUSED_FOR_NOW, Retries
@@ -397,7 +397,7 @@ def test_a_create_is_what_the_contract_says(sort: str) -> None:
     created = play(service, sort, "create", {"prompt": "überall", "duration": 10}, image=LINK, duration=5)
     assert created == Generation("a:b/c", PENDING, raw={"id": "a:b/c", "status": PENDING})
     (request,) = service.requests
-    operation = CONTRACT.operations[CREATE]
+    operation = CONTRACT.create
     assert (request.method, str(request.url)) == (operation.method, CONTRACT.base_url + operation.path)
     assert request.headers["content-type"] == operation.media_type
     model = CONTRACT.request_schema["properties"][MODEL]["enum"][0]
@@ -422,7 +422,7 @@ def test_an_id_is_an_encoded_query_value(name: str) -> None:
     service = Service([shown(PENDING)])
     play(service, "sync", "get", name)
     (url,) = [request.url for request in service.requests]
-    operation = CONTRACT.operations[GET]
+    operation = CONTRACT.get
     (parameter,) = operation.query["properties"]
     assert list(url.params.multi_items()) == [(parameter, name)]
     assert url.path == operation.path
@@ -443,7 +443,7 @@ def test_an_id_that_holds_the_key_is_not_sent(sort: str) -> None:
     result = play(service, sort, "generate", image=LINK, prompt="p")
     assert "holds the API key" in str(result)
     assert result.generation.id == KEY
-    assert [request.method for request in service.requests] == [CONTRACT.operations[CREATE].method]
+    assert [request.method for request in service.requests] == [CONTRACT.create.method]
 
 
 def test_what_breaks_the_contract_is_not_sent(sort: str) -> None:
@@ -833,7 +833,6 @@ def test_the_classes_share_their_fields_with_the_documents(revision: str) -> Non
     own = {each.name for each in fields(Generation)} - {"videos", "raw"} | {"video"}
     everywhere = [Contract.load(name).generation_schema["properties"] for name in revisions()]
     assert own <= {name for properties in everywhere for name in properties}
-    assert {CREATE, GET} <= set(contract.operations)
 
 
 def test_both_clients_have_the_same_calls() -> None:
@@ -1049,7 +1048,7 @@ def test_a_photograph_becomes_a_generation(sort: str, package: str) -> None:
 
 def test_the_client_works_under_respx() -> None:
     """A plain respx route, with nothing of ours in it, answers our client."""
-    operation = CONTRACT.operations[GET]
+    operation = CONTRACT.get
     with respx.mock(base_url=CONTRACT.base_url) as router, Client(KEY) as client:
         (parameter,) = operation.query["required"]
         route = router.get(operation.path, params={parameter: "a b"}).respond(json={"id": "a b", "status": SUCCESS})

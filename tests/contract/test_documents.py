@@ -151,7 +151,7 @@ def test_the_lifecycle_is_about_the_declared_statuses(contract: Contract) -> Non
 
 def test_answers_fit_the_generation_schema(contract: Contract) -> None:
     """What the fake answers in every status is what the documents say an answer is, by both judges."""
-    create, get = contract.operations["createGeneration"], contract.operations["getGeneration"]
+    create, get = contract.create, contract.get
     referee = _referee(contract.revision.id, "generation")
     second = jsonschema_rs.Draft202012Validator(contract.generation_schema, validate_formats=True)
     seen = set()
@@ -245,5 +245,5 @@ def _example(contract: Contract) -> Any:
 
 
 def _post(contract: Contract, payload: Any) -> Request:
-    create = contract.operations["createGeneration"]
+    create = contract.create
     return Request(create.method, contract.base_url + create.path, _HEADERS, json.dumps(payload).encode())

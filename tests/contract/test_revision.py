@@ -102,7 +102,7 @@ def test_operations_are_what_the_document_says(contract: Contract) -> None:
                 schema == contract.error_schema for status, schema in operation.responses.items() if status >= 400
             )
     assert seen == list(contract.operations)
-    assert contract.operations["getGeneration"].query["required"] == ["generation_id"]
+    assert contract.get.query["required"] == ["generation_id"]
 
 
 def test_every_path_leads_to_the_same_operations(contract: Contract) -> None:
@@ -245,11 +245,11 @@ def changed(**responses: Any) -> Contract:
 
 def test_success_is_the_least_2xx() -> None:
     """The success of an operation is the least of its 2xx, whatever else is documented: 199 and 300 are none."""
-    assert changed(s199={}, s250={}, s201={}, s300={}).operations["createGeneration"].success == 201
-    assert changed(s199={}, s299={}).operations["createGeneration"].success == 299
-    assert changed(s200={}, s199={}).operations["createGeneration"].success == 200
+    assert changed(s199={}, s250={}, s201={}, s300={}).create.success == 201
+    assert changed(s199={}, s299={}).create.success == 299
+    assert changed(s200={}, s199={}).create.success == 200
     failing: list[dict[str, Any]] = [{"s199": {}}, {"s300": {}, "s400": {}}, {"s301": {}}, {"sdefault": {}}]
-    path = Contract.load().operations["createGeneration"].path
+    path = Contract.load().create.path
     for responses in failing:
         with pytest.raises(DocumentError, match=rf"not those of a revision: (POST {path} has no success|.*default)"):
             changed(**responses)
@@ -266,10 +266,22 @@ def test_an_operation_without_success_is_named_by_its_documented_path() -> None:
         Contract(documents)
 
 
+@pytest.mark.parametrize("path", ["create", "get"])
+def test_a_revision_has_both_operations(path: str) -> None:
+    """Documents without the operation that creates a generation, or without the one that asks for it, are none of a revision."""
+    documents = copies()
+    operation = getattr(Contract.load(), path)
+    for item in documents["openapi.json"]["paths"].values():
+        if item.get(operation.method.lower(), {}).get("operationId") == operation.id:
+            del item[operation.method.lower()]
+    with pytest.raises(DocumentError, match=f"{operation.id}.*is missing"):
+        Contract(documents)
+
+
 def test_the_first_of_several_counts() -> None:
     """Of several media types of an answer, and of several servers, the first one is read."""
     contents = {"application/json": {"schema": {"const": 1}}, "text/html": {"schema": {"const": 2}}}
-    assert changed(s200={"content": contents}).operations["createGeneration"].responses == {200: {"const": 1}}
+    assert changed(s200={"content": contents}).create.responses == {200: {"const": 1}}
     documents = copies()
     documents["openapi.json"]["servers"].append({"url": "https://second.example"})
     assert Contract(documents).base_url == Contract.load().base_url
@@ -281,7 +293,7 @@ def test_only_the_query_is_the_query() -> None:
     for item in documents["openapi.json"]["paths"].values():
         for place in ("header", "cookie", "path", "sky"):
             item["get"]["parameters"].append({"name": place, "in": place, "required": True, "schema": {}})
-    known, more = (each.operations["getGeneration"].query for each in (Contract.load(), Contract(documents)))
+    known, more = (each.get.query for each in (Contract.load(), Contract(documents)))
     assert known == more
 
 

@@ -19,7 +19,7 @@ from kling_contract import AsyncClient, Client, Contract, KlingError
 from kling_contract.errors import DocumentError, GenerationFailed
 
 CONTRACT = Contract.load()
-CREATE, GET = (CONTRACT.operations[name] for name in ("createGeneration", "getGeneration"))
+CREATE, GET = CONTRACT.create, CONTRACT.get
 (PARAMETER,) = GET.query["required"]
 URL = CONTRACT.base_url + CREATE.path
 HEADERS = {"authorization": "Bearer a-key-for-tests"}

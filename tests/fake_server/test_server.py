@@ -33,14 +33,14 @@ EXAMPLE = {
 
 
 def create(fake: FakeServer, payload: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     sent = {**KEY, "content-type": operation.media_type or "", **(headers or {})}
     return fake.handle(Request(operation.method, fake.contract.base_url + operation.path, Headers(sent), body))
 
 
 def get(fake: FakeServer, generation_id: str) -> Reply:
-    operation = fake.contract.operations["getGeneration"]
+    operation = fake.contract.get
     query = urlencode({operation.query["required"][0]: generation_id})
     return fake.handle(Request(operation.method, f"{fake.contract.base_url}{operation.path}?{query}", Headers(KEY)))
 
@@ -50,9 +50,9 @@ def get(fake: FakeServer, generation_id: str) -> Reply:
 def test_a_generation_follows_its_timeline(revision: str, scenario: str) -> None:
     """In each revision a generation is in the status that its timeline says, and each answer keeps the contract."""
     fake = FakeServer(revision=revision, scenario=scenario)
-    request = Request("POST", fake.contract.base_url + fake.contract.operations["createGeneration"].path)
+    request = Request("POST", fake.contract.base_url + fake.contract.create.path)
     created = create(fake, EXAMPLE)
-    assert created.status == fake.contract.operations["createGeneration"].success
+    assert created.status == fake.contract.create.success
     assert created.json()["status"] == fake.contract.lifecycle.initial
     assert not has_errors(check_response(created, request=request, revision=revision))
     polled = Request("GET", request.url)
@@ -71,7 +71,7 @@ def test_whatever_is_valid_is_made(payload: dict[str, Any], data: st.DataObject)
     """Every valid payload is accepted, completes, and its video has the length asked for and the size promised."""
     fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
     created = create(fake, payload)
-    assert created.status == fake.contract.operations["createGeneration"].success
+    assert created.status == fake.contract.create.success
     fake.advance(fake.contract.timeline.final.at)
     done = get(fake, created.json()["id"]).json()
     assert fake.contract.lifecycle.succeeded(done["status"])
@@ -89,7 +89,7 @@ def test_rubbish_is_refused_in_the_envelope(body: bytes) -> None:
     """A body that is no payload gets a 400 whose body fits the error schema, and creates and bills nothing."""
     fake = FakeServer(strictness="off")
     reply = create(fake, body)
-    request = Request("POST", fake.contract.base_url + fake.contract.operations["createGeneration"].path)
+    request = Request("POST", fake.contract.base_url + fake.contract.create.path)
     assert reply.status == fake.contract.observed.refusals.reasons["invalid_body"].status_code
     assert not check_response(reply, request=request)
     assert not fake.generations
@@ -175,7 +175,7 @@ def test_nothing_makes_it_raise(
     logged = AccessLog(fake, written.append)
     key = {**KEY, **fields}
     payload = json.dumps({**EXAMPLE, "duration": duration}).encode() if body is None else body
-    create, get = (fake.contract.operations[name] for name in ("createGeneration", "getGeneration"))
+    create, get = fake.contract.create, fake.contract.get
     sent = {**key, "content-type": create.media_type or ""}
     asked = [Request(create.method, fake.contract.base_url + create.path, Headers(sent), payload)]
     asked += [
@@ -278,7 +278,7 @@ def test_what_the_service_takes_is_recorded() -> None:
     tolerated = Contract.load().observed.tolerated[0]
     payload = {**EXAMPLE, tolerated.pointer.removeprefix("/"): tolerated.schema["enum"][0]}
     lax, strict = FakeServer(), FakeServer(strictness="strict")
-    assert create(lax, payload).status == lax.contract.operations["createGeneration"].success
+    assert create(lax, payload).status == lax.contract.create.success
     assert create(strict, payload).status == 400
     for fake in (lax, strict):
         assert [violation.pointer for violation in fake.journal[-1].violations] == [tolerated.pointer]
@@ -301,10 +301,7 @@ def test_a_wrong_key_is_refused(authorization: str) -> None:
     assert reply.status == fake.contract.observed.refusals.reasons["unauthorized"].status_code
     assert not fake.generations
     assert "s3cret" not in repr(fake) + reply.body.decode() + repr(reply.headers.items()) + repr(list(fake.journal))
-    assert (
-        create(fake, EXAMPLE, {"authorization": "bearer s3cret"}).status
-        == fake.contract.operations["createGeneration"].success
-    )
+    assert create(fake, EXAMPLE, {"authorization": "bearer s3cret"}).status == fake.contract.create.success
     assert "s3cret" not in repr([dict(exchange.request.headers) for exchange in fake.journal])
 
 
@@ -312,7 +309,7 @@ def test_media_types_and_methods_and_paths() -> None:
     """A wrong media type, method or path, a body too large and an unknown id: each is refused for its own reason."""
     fake = FakeServer(body_limit=1000)
     reasons = fake.contract.observed.refusals.reasons
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     url = fake.contract.base_url + operation.path
     assert create(fake, EXAMPLE, {"content-type": "text/plain"}).status == reasons["wrong_media_type"].status_code
     assert create(fake, EXAMPLE, {"content-type": f"{operation.media_type}; charset=utf-8"}).status == operation.success
@@ -322,7 +319,7 @@ def test_media_types_and_methods_and_paths() -> None:
     assert set(wrong.headers["allow"].split(", ")) == {each.method for each in fake.contract.route(operation.path)}
     lost = fake.handle(Request("GET", url + "/some-id", Headers(KEY)))
     assert lost.status == reasons["unknown_path"].status_code
-    assert fake.contract.operations["getGeneration"].query["required"][0] in lost.headers["x-fake-reason"]
+    assert fake.contract.get.query["required"][0] in lost.headers["x-fake-reason"]
     assert get(fake, "no-such-id").status == reasons["unknown_generation"].status_code
     assert fake.handle(Request("GET", url, Headers(KEY))).status == reasons["invalid_query"].status_code
 
@@ -368,14 +365,14 @@ def test_what_grows_is_bounded() -> None:
 def test_videos_are_where_the_answer_says() -> None:
     """On another origin the video's URL is on that origin; ranges are honoured; before the end there is no video."""
     fake = FakeServer()
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     origin = "http://127.0.0.1:1234"
     sent = Headers({**KEY, "content-type": operation.media_type or ""})
     created = fake.handle(Request("POST", origin + operation.path, sent, json.dumps(EXAMPLE).encode())).json()
     path = urlsplit(fake.generations[created["id"]].video_url).path
     assert fake.handle(Request("GET", origin + path)).status == 404
     fake.advance(fake.contract.timeline.final.at)
-    query = urlencode({fake.contract.operations["getGeneration"].query["required"][0]: created["id"]})
+    query = urlencode({fake.contract.get.query["required"][0]: created["id"]})
     url = fake.handle(Request("GET", f"{origin}{operation.path}?{query}", Headers(KEY))).json()["video"]["url"]
     assert url == origin + path
     whole = fake.handle(Request("GET", url)).body
@@ -498,7 +495,7 @@ def test_what_is_not_said_is_told_by_the_defaults() -> None:
     assert create(one, EXAMPLE).body == create(other, EXAMPLE).body
     largest = json.dumps({**EXAMPLE, "prompt": ""}).encode()
     largest = largest[:-2] + b"a" * (2**25 - len(largest)) + largest[-2:]
-    assert create(one, largest).status == one.contract.operations["createGeneration"].success
+    assert create(one, largest).status == one.contract.create.success
     too_large = one.contract.observed.refusals.reasons["too_large"].status_code
     assert create(one, largest + b" ").status == too_large
     with one.live() as here, other.live() as there:

@@ -31,7 +31,7 @@ FIRST = LIFECYCLE.initial
 (SUCCESS,) = [status for status in LIFECYCLE.statuses if LIFECYCLE.succeeded(status)]
 (FAILURE,) = [status for status in LIFECYCLE.statuses if LIFECYCLE.failed(status)]
 STEPS = [{"status": step.status, "at": step.at} for step in CONTRACT.timeline.steps]
-(ID_PARAMETER,) = CONTRACT.operations["getGeneration"].query["required"]
+(ID_PARAMETER,) = CONTRACT.get.query["required"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +323,7 @@ def any_media_type(fake: Twisted, request: Request, served: Serve) -> Reply:
 
 @broken("a path that begins like a documented one leads there too", refused.claim_other_paths_are_unknown)
 def path_by_prefix(fake: Twisted, request: Request, served: Serve) -> Reply:
-    path = CONTRACT.operations["getGeneration"].path
+    path = CONTRACT.get.path
     before, found, _ = request.url.partition(f"{path}/")
     return served(replace(request, url=before + path) if found else request)
 
@@ -461,7 +461,7 @@ def bare_media_type(fake: Twisted, request: Request, served: Serve) -> Reply:
 
 @broken("only the newer of two paths is served", creation_claims.claim_every_path_leads_there, revision="2025-12-18")
 def one_path_of_two(fake: Twisted, request: Request, served: Serve) -> Reply:
-    older = fake.contract.operations["getGeneration"].paths[1]
+    older = fake.contract.get.paths[1]
     return served(replace(request, url=request.url.replace(older, "/gone")))
 
 
@@ -705,9 +705,7 @@ by_bill("never_bills", "nothing is ever billed", made.claim_success_costs_its_pr
 def crashes_on_emoji(fake: Twisted, request: Request, served: Serve) -> Reply:
     reply = served(request)
     return (
-        replace(reply, status=500)
-        if reply.status == CONTRACT.operations["createGeneration"].success and rb"\ud8" in (request.body)
-        else reply
+        replace(reply, status=500) if reply.status == CONTRACT.create.success and rb"\ud8" in (request.body) else reply
     )
 
 

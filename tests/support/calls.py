@@ -24,7 +24,7 @@ def payload(contract: Contract, **more: Any) -> dict[str, Any]:
 
 def creating(contract: Contract, body: Any = None, *, base: str | None = None) -> Request:
     """Return a create. `body` is its JSON, or its bytes; by default a valid one. `base` is where to (None: the API)."""
-    operation = contract.operations["createGeneration"]
+    operation = contract.create
     body = payload(contract) if body is None else body
     return Request(
         operation.method,
@@ -36,7 +36,7 @@ def creating(contract: Contract, body: Any = None, *, base: str | None = None) -
 
 def polling(contract: Contract, generation_id: str, *, base: str | None = None) -> Request:
     """Return a poll."""
-    operation = contract.operations["getGeneration"]
+    operation = contract.get
     query = urlencode({operation.query["required"][0]: generation_id})
     url = f"{base or contract.base_url}{operation.path}?{query}"
     return Request(operation.method, url, Headers({"authorization": f"Bearer {KEY}"}))

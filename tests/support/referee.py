@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from kling_contract.jsontext.pointer import pointer
+from kling_contract.jsontext.pointer import to_pointer
 
 Faults = Callable[[Any], list[tuple[str, str]]]
 
@@ -22,9 +22,9 @@ def referee(schema: Any) -> Faults:
             path = tuple(error.absolute_path)
             if error.validator == "required":
                 missing = [name for name in error.validator_value if name not in error.instance]
-                found |= {(pointer((*path, name)), "required") for name in missing}
+                found |= {(to_pointer((*path, name)), "required") for name in missing}
             else:
-                found.add((pointer(path), str(error.validator)))
+                found.add((to_pointer(path), str(error.validator)))
         mistyped = {where for where, rule in found if rule == "type"}
         return sorted((where, rule) for where, rule in found if rule == "type" or where not in mistyped)
 

@@ -15,7 +15,7 @@ from fake_server.messages import Headers
 from kling_contract import Contract, check_request, check_response
 
 CONTRACT = Contract.load()
-CREATE, GET = CONTRACT.operations["createGeneration"], CONTRACT.operations["getGeneration"]
+CREATE, GET = CONTRACT.create, CONTRACT.get
 URL = CONTRACT.base_url + CREATE.path
 EXAMPLE = {
     "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],

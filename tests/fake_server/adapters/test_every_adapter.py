@@ -53,7 +53,7 @@ def minimal(contract: Contract) -> dict[str, Any]:
 
 def create(contract: Contract, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> Request:
     """Return a request that creates a generation, or tries to."""
-    operation = contract.operations["createGeneration"]
+    operation = contract.create
     content = json.dumps(minimal(contract)).encode() if body is None else body
     sent = {**KEY, "Content-Type": operation.media_type or ""} if headers is None else headers
     return Request(operation.method, contract.base_url + operation.path, Headers(sent), content)
@@ -61,7 +61,7 @@ def create(contract: Contract, *, body: bytes | None = None, headers: dict[str, 
 
 def poll(contract: Contract, generation_id: str | None, *, headers: dict[str, str] = KEY) -> Request:
     """Return a request that asks for a generation; None leaves the id out."""
-    operation = contract.operations["getGeneration"]
+    operation = contract.get
     (name,) = operation.query["required"]
     query = "" if generation_id is None else f"?{name}={generation_id}"
     return Request(operation.method, contract.base_url + operation.path + query, Headers(headers))
@@ -84,7 +84,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
     """From the create on, each poll shows the status that the timeline has for that time."""
     created = create(contract)
     reply = send(created)
-    assert reply.status == contract.operations["createGeneration"].success
+    assert reply.status == contract.create.success
     assert check_response(reply, request=created, contract=contract) == []
     generation = Generation.from_answer(reply.json())
     assert generation.status == contract.lifecycle.initial
@@ -93,7 +93,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
         clock_of(fake).advance(began + step.at - fake.clock.now())
         asked = poll(contract, generation.id)
         reply = send(asked)
-        assert reply.status == contract.operations["getGeneration"].success
+        assert reply.status == contract.get.success
         assert check_response(reply, request=asked, contract=contract) == []
         seen = Generation.from_answer(reply.json())
         assert (seen.id, seen.status) == (generation.id, step.status)
@@ -126,7 +126,7 @@ def test_nobody_without_a_key(send: Send, contract: Contract, headers: dict[str,
 
 def test_other_paths_are_unknown(send: Send, contract: Contract) -> None:
     """A path that is not in the document is refused, whatever it looks like."""
-    path = contract.operations["getGeneration"].path
+    path = contract.get.path
     for wrong in (
         "/",
         f"{path}/",
@@ -141,7 +141,7 @@ def test_other_paths_are_unknown(send: Send, contract: Contract) -> None:
 
 def test_other_methods_are_refused(send: Send, contract: Contract) -> None:
     """A method that the path does not have is refused with the methods that it has; HEAD without a body."""
-    path = contract.operations["getGeneration"].path
+    path = contract.get.path
     methods = {operation.method for operation in contract.route(path)}
     for wrong in ("DELETE", "PUT", "PATCH", "OPTIONS"):
         reply = send(Request(wrong, contract.base_url + path, Headers(KEY)))
@@ -179,7 +179,7 @@ def test_a_body_must_be_good(send: Send, fake: FakeServer, contract: Contract, b
 def test_a_body_may_be_too_large(send: Send, fake: FakeServer, contract: Contract, limits: int) -> None:
     """A body past the limit is refused, and the next request is answered as ever."""
     assert_refused(contract, send(create(contract, body=b" " * (limits * fake.body_limit + 1))), "too_large")
-    assert send(create(contract)).status == contract.operations["createGeneration"].success
+    assert send(create(contract)).status == contract.create.success
 
 
 def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Reply]:
@@ -195,7 +195,7 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
         say(create(contract, body=body))
     for method in ("GET", "HEAD", "DELETE"):
         say(Request(method, f"{contract.base_url}/nowhere?a=b%20c&d=%C3%A9", Headers(KEY)))
-        say(Request(method, contract.base_url + contract.operations["getGeneration"].path, Headers(KEY)))
+        say(Request(method, contract.base_url + contract.get.path, Headers(KEY)))
     say(create(contract, headers=KEY))
     say(poll(contract, ids[0], headers={}))
     for step in contract.timeline.steps:

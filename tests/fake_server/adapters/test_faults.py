@@ -53,7 +53,7 @@ def test_a_dropped_connection(name: str, when: Any, contract: Contract, caplog: 
         with pytest.raises(of(name, DROPPED)):
             send(create(contract))
         assert len(fake.generations) == (when == "after_processing")
-        assert send(create(contract)).status == contract.operations["createGeneration"].success
+        assert send(create(contract)).status == contract.create.success
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 

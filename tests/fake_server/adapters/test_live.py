@@ -27,8 +27,6 @@ from kling_contract.clock import Clock, VirtualClock
 from kling_contract.generation import Generation
 from tests.support import ROOT
 
-CREATE = "createGeneration"
-GET = "getGeneration"
 KEY = {"Authorization": "Bearer a-key"}
 
 
@@ -81,7 +79,7 @@ def url(recorder: Recorder) -> Iterator[str]:
 def test_videos_are_on_the_port_itself() -> None:
     """A program that knows only the port gets video URLs that lead to it, and downloads there."""
     fake = FakeServer()
-    create, get = fake.contract.operations[CREATE], fake.contract.operations[GET]
+    create, get = fake.contract.create, fake.contract.get
     properties = fake.contract.request_schema["properties"]
     payload = {
         name: properties[name].get("enum", ["https://images.example/cat.png"])[0]

@@ -140,7 +140,7 @@ def test_what_the_fake_knows_is_in_it() -> None:
     """An entry says why its request was refused and what was wrong with it; the log, what it lacks and who wrote it."""
     fake = FakeServer()
     fake.journal = Journal(exchanges=1)
-    operation = fake.contract.operations["getGeneration"]
+    operation = fake.contract.get
     for _ in range(2):
         fake.handle(Request("GET", f"{fake.contract.base_url}{operation.path}/an-id?a=%C3%A9&b"))
     log = fake.journal.har()["log"]
@@ -157,7 +157,7 @@ def test_what_the_fake_knows_is_in_it() -> None:
 def test_a_generation_can_be_followed() -> None:
     """Entries of one generation, its creation too, name it; an answer that comes late is late in the archive."""
     fake = FakeServer(scenario={"name": "late", "faults": [{"operation": "getGeneration", "latency": 2.5}]})
-    create, get = (fake.contract.operations[name] for name in ("createGeneration", "getGeneration"))
+    create, get = fake.contract.create, fake.contract.get
     sent = Headers({"authorization": "Bearer k", "content-type": create.media_type or ""})
     payload = {"model": fake.contract.request_schema["properties"]["model"]["enum"][0], "prompt": "A cat."}
     payload["image_url"] = "https://example.com/a.png"

@@ -127,7 +127,7 @@ def test_a_plus_in_a_query_is_read_both_ways() -> None:
 def test_a_hint_does_not_tell_a_key() -> None:
     """A key that stands where a field's name should, and that a hint would name, is hidden there, too."""
     fake = FakeServer()
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     slip = fake.contract.request_schema["required"][-1] + "_here"
     sent = Headers({"content-type": operation.media_type or "", **authorization(slip)})
     body = json.dumps({slip: 1}).encode()

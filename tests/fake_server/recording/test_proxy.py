@@ -413,7 +413,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         (tmp_path / "ca.pem").write_text(url.ca_pem)
         for trusted, status in (
             (None, 502),
-            (tmp_path / "ca.pem", fake.contract.operations["createGeneration"].success),
+            (tmp_path / "ca.pem", fake.contract.create.success),
         ):
             if trusted is not None:
                 monkeypatch.setenv("SSL_CERT_FILE", str(trusted))

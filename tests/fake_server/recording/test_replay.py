@@ -97,7 +97,7 @@ def test_between_recorded_answers_the_latest_holds(gaps: list[int], when: int) -
     reply = replay.handle(polling(CONTRACT, created["id"]))
     due = [seen for at, seen in zip(accumulate(gaps), polls, strict=True) if at <= when]
     assert reply.json() == (due[-1] if due else created)
-    assert reply.status == CONTRACT.operations["getGeneration"].success
+    assert reply.status == CONTRACT.get.success
 
 
 def test_a_client_needs_nothing_else(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_refusals_are_repeated_and_requests_judged() -> None:
     assert fake.handle(creating(CONTRACT, bad)).body == refused.body
     assert not fake.generations
     again = fake.handle(creating(CONTRACT, bad))
-    assert again.status == CONTRACT.operations["createGeneration"].success
+    assert again.status == CONTRACT.create.success
     assert [each.pointer for each in fake.journal[-1].violations] == ["/prompt"]
     assert fake.handle(polling(CONTRACT, "another")).status == was.handle(polling(CONTRACT, "another")).status
 
@@ -300,7 +300,7 @@ def test_recorded_header_fields_are_repeated_where_they_are_legal(fields: dict[s
     with httpx.Client(transport=fake.transport()) as client:
         asked = creating(CONTRACT)
         answer = client.request(asked.method, asked.url, headers=dict(asked.headers), content=asked.body)
-    assert answer.status_code == CONTRACT.operations["createGeneration"].success
+    assert answer.status_code == CONTRACT.create.success
     assert (answer.headers["x-kept"], ":status" in answer.headers) == ("yes", False)
     assert answer.json()["id"]
 
@@ -328,7 +328,7 @@ def test_serve_replays(tmp_path: Path) -> None:
 
 def shown(at: float, status: str, *, create: bool = False, **more: Any) -> Exchange:
     request = creating(CONTRACT) if create else polling(CONTRACT, "1")
-    operation = CONTRACT.operations["createGeneration" if create else "getGeneration"]
+    operation = CONTRACT.create if create else CONTRACT.get
     return Exchange(
         at, request, Reply(operation.success, Headers(), json.dumps({"id": "1", "status": status, **more}).encode())
     )

@@ -34,7 +34,7 @@ JSON = st.recursive(
 
 
 def create(fake: FakeServer) -> Reply:
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     fields = fake.contract.request_schema["properties"]
     required = fake.contract.request_schema["required"]
     payload = {name: fields[name].get("enum", ["https://example.com/a.png"])[0] for name in required}
@@ -44,7 +44,7 @@ def create(fake: FakeServer) -> Reply:
 
 
 def get(fake: FakeServer, generation_id: str) -> Reply:
-    operation = fake.contract.operations["getGeneration"]
+    operation = fake.contract.get
     query = urlencode({operation.query["required"][0]: generation_id})
     return fake.handle(Request(operation.method, f"{fake.contract.base_url}{operation.path}?{query}", Headers(KEY)))
 
@@ -78,7 +78,7 @@ def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
     """A create that was refused or never read is not billed; one whose answer was lost or changed is billed once."""
     kinds: dict[str, dict[str, Any]] = {
         "refused": {"refusal": next(iter(REASONS))},
-        "answered": {"status": CONTRACT.operations["createGeneration"].success, "body": {"id": "a"}},
+        "answered": {"status": CONTRACT.create.success, "body": {"id": "a"}},
         "before": {"drop": "before_processing"},
         "after": {"drop": "after_processing"},
         "patched": {"patch": {"id": "another"}},
@@ -215,7 +215,7 @@ def test_a_body_alone_keeps_the_true_status() -> None:
     """A body without a status takes the place of the true one: the create is accepted, with its own status and type."""
     fake = played(Fault(operation="createGeneration", body="{'id'"))
     reply = create(fake)
-    operation = fake.contract.operations["createGeneration"]
+    operation = fake.contract.create
     assert (reply.status, reply.body) == (operation.success, b"{'id'")
     assert len(fake.generations) == 1
 

@@ -127,7 +127,7 @@ class Exchange:
         return whole and self.reply.status > 0 and (patience is None or self.reply.delay <= patience)
 
     @property
-    def answered_status(self) -> str | None:
+    def reported_status(self) -> str | None:
         """The status of the generation in the reply, None if no such reply arrived."""
         if self.operation is None or not self.arrived:
             return None

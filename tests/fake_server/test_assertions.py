@@ -120,7 +120,7 @@ def test_a_lost_answer_counts_as_created() -> None:
     program.create()
     text = program.fails("created_once")
     (first, _) = program.fake.generations
-    assert "its answer was lost" in text
+    assert "its response was lost" in text
     assert "nothing: the connection broke" in text
     assert f"{PARAMETER}={quote(first, safe='')}" in text
 
@@ -260,7 +260,7 @@ def test_stopped_on_error_means_no_poll_after_it(before: int, after: int) -> Non
 def test_every_failure_tells_what_happened(claim: str) -> None:
     """Whichever claim fails, the text has each exchange with its time and status, each violation, and what is missing."""
     program = Program(scenario="fails")
-    program.fake.journal = Journal(exchanges=5)
+    program.fake.journal = Journal(CONTRACT, exchanges=5)
     program.create({"prompt": "no image"})
     program.create()
     made = program.create()

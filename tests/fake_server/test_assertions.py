@@ -54,10 +54,10 @@ class Program:
         assert isinstance(self.fake.clock, VirtualClock)
         self.fake.clock.advance(seconds)
 
-    def fails(self, claim: str, *arguments: Any) -> str:
+    def fails(self, claim: str, *arguments: Any, **options: Any) -> str:
         """Return what the assertion says when it fails, as it must; check what it says in any case."""
         with pytest.raises(AssertionError) as failure:
-            getattr(self.fake, f"assert_{claim}")(*arguments)
+            getattr(self.fake, f"assert_{claim}")(*arguments, **options)
         text = str(failure.value)
         assert KEY not in text
         return text
@@ -108,6 +108,23 @@ def test_created_once_means_once(times: int) -> None:
     else:
         number = str(times) if times else "no generation"
         assert program.fails("created_once").startswith(number)
+
+
+@given(st.integers(0, 4), st.integers(0, 4))
+def test_created_means_exactly_so_many(created: int, claimed: int) -> None:
+    """The claim holds for the very number of generations that were created; otherwise the text has both numbers."""
+    program = Program()
+    for number in range(created):
+        program.create({**PAYLOAD, "prompt": f"Cat {number}."})
+    if created == claimed:
+        program.fake.assert_created(times=claimed)
+        return
+    text = program.fails("created", times=claimed)
+    assert text.startswith(f"{created} generations were created, not {claimed}" if created else "no generation")
+    if created > claimed:
+        assert f"Cat {claimed}." in text  # the first of those that are too many
+    if created > claimed > 0:
+        assert quote(list(program.fake.generations)[claimed - 1], safe="") in text
 
 
 def test_a_lost_answer_counts_as_created() -> None:

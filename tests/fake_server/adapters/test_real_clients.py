@@ -14,6 +14,8 @@ from fake_server import FakeServer
 from fake_server.service.media import video
 from tests.support.environments import environment
 
+pytestmark = pytest.mark.other_programs
+
 MODEL = "kling-video/v1/pro/image-to-video"
 
 SDK = """

@@ -217,6 +217,25 @@ def test_a_body_alone_keeps_the_true_status() -> None:
     assert len(fake.generations) == 1
 
 
+@given(
+    st.binary(max_size=20),
+    st.none() | st.integers(0, 25),
+    st.none() | st.integers(1, 25),
+    st.fixed_dictionaries(
+        {}, optional={"body": st.just("other"), "latency": st.just(3), "headers": st.just({"a": "b"})}
+    ),
+)
+def test_a_broken_off_response_stays_broken_off(
+    body: bytes, cut: int | None, truncate: int | None, more: dict[str, Any]
+) -> None:
+    """A fault over a reply that breaks off by itself lets no more of it arrive; only a body of the fault's own is whole."""
+    fault = Fault(operation="getGeneration", truncate=truncate, **(more or {"patch": {"a": 1}}))
+    made = fault.over(Reply(200, Headers(), body, delay=2.0, cut=cut))
+    own = "body" in more and cut != 0
+    assert made.cut == min((each for each in (None if own else cut, truncate) if each is not None), default=None)
+    assert made.delay == 2.0 + more.get("latency", 0)
+
+
 def test_the_journal_has_what_was_lost() -> None:
     """Of a lost answer the journal has the true one, cut to nothing; of a call that was never read it has no status."""
     fake = played(

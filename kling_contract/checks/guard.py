@@ -17,7 +17,7 @@ from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ContractBroken
 from kling_contract.jsontext.parser import InvalidJson, parse
-from kling_contract.redaction import redacted
+from kling_contract.redaction import mask_bytes, redacted
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors
 
@@ -203,7 +203,7 @@ def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
 
 def without_key(body: bytes, key: str) -> bytes:
     """Return a body without the key, and without those keys that were made of it to be wrong."""
-    return redacted(body.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
+    return mask_bytes(body, key, key[1:], key.swapcase())
 
 
 def unanswered(silent: httpx.RequestError) -> ContractBroken:

@@ -23,6 +23,7 @@ from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ServerUnreachable
 from kling_contract.hosts import root_of
+from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.violation import Severity
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-KEY_VARIABLE = "AIMLAPI_KEY"
 _ALL = "all"
 _UNREACHABLE = 3
 

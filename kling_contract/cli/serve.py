@@ -12,7 +12,7 @@ import click
 from kling_contract.cli import options
 
 if TYPE_CHECKING:
-    from fake_server.adapters.live import BaseURL
+    from fake_server.adapters.listen import BaseURL
     from fake_server.server import FakeServer
     from fake_server.service.service import Progression
     from kling_contract.violation import Strictness
@@ -111,13 +111,24 @@ def command(
     import sys
     import tempfile
 
-    from fake_server.adapters.access_log import AccessLog, NonBlockingStream
+    from fake_server.adapters.asgi import app
     from fake_server.adapters.control import ControlApi
-    from fake_server.adapters.delivery import Handler
-    from fake_server.adapters.live import serve
+    from fake_server.adapters.listen import serve
+    from fake_server.adapters.nonblocking_stream import NonBlockingStream
+    from fake_server.journal.text import line
+    from fake_server.messages import Exchange
     from fake_server.server import FakeServer
     from kling_contract.clock import VirtualClock
     from kling_contract.hosts import is_loopback
+
+    def closed(reason: str) -> None:
+        # Without a buffer: the end of the process would wait for it if standard output is blocked as well.
+        said = f"kling-contract: nothing more is logged, since standard error cannot be written: {reason}\n"
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), said.encode())
+
+    def written(exchange: Exchange) -> None:
+        errors.write(f"{line(exchange)}\n")
 
     fake = FakeServer(
         revision=revision,
@@ -130,13 +141,8 @@ def command(
         body_limit=int(body_limit * _MEGABYTE),
         state=state,
         replay=replay,
+        on_exchange=written if log else None,
     )
-
-    def closed(reason: str) -> None:
-        # Unbuffered: the process could not end while a buffer waits for a blocked standard output.
-        line = f"kling-contract: logging stops, because standard error cannot be written: {reason}\n"
-        with contextlib.suppress(OSError):
-            os.write(sys.stdout.fileno(), line.encode())
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-contract-"))
@@ -144,9 +150,8 @@ def command(
         stream = sys.stderr or stack.enter_context(Path(os.devnull).open("w"))
         errors = stack.enter_context(NonBlockingStream(stream.fileno(), on_closed=closed))
         stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
-        app: Handler = AccessLog(fake, lambda line: errors.write(f"{line}\n")) if log else fake
-        if not no_control:
-            app = ControlApi(fake, door=app, host=host)
+        handle = fake.handle if no_control else ControlApi(fake, host=host).handle
+        application = app(handle, body_limit=fake.body_limit, clock=fake.clock)
 
         def ready(url: BaseURL) -> None:
             _introduce(fake, url, rate, replay)
@@ -164,7 +169,7 @@ def command(
                 errors.write(f"kling-contract: warning: {host} can be reached from other machines\n")
 
         try:
-            serve(app, host=host, port=port, tls=tls, on_ready=ready)
+            serve(application, host=host, port=port, tls=tls, on_ready=ready)
         except ModuleNotFoundError as missing:
             raise click.UsageError(str(missing)) from missing
         finally:

@@ -112,7 +112,7 @@ def test_created_once_means_once(times: int) -> None:
 
 def test_a_lost_answer_counts_as_created() -> None:
     """A create whose answer was lost is one of two, and the text says that the first was accepted and how to ask for it."""
-    lost = {"name": "lost", "faults": [{"operation": CREATE.id, "times": 1, "drop": "after"}]}
+    lost = {"name": "lost", "faults": [{"operation": CREATE.id, "times": 1, "drop": "after_processing"}]}
     program = Program(scenario=lost)
     with pytest.raises(httpx.TransportError):
         program.create()
@@ -191,7 +191,7 @@ def test_each_generation_must_be_polled() -> None:
     [
         ({"truncate": 5}, "broken off after 5 bytes"),
         ({"latency": 99}, "99 s late: nobody waited any more"),
-        ({"drop": "before"}, "nothing: the connection broke"),
+        ({"drop": "before_processing"}, "nothing: the connection broke"),
     ],
 )
 def test_an_answer_that_did_not_arrive_was_not_seen(fault: dict[str, Any], told: str) -> None:

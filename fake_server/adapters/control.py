@@ -14,7 +14,7 @@ from fake_server.server import FakeServer
 from fake_server.service.generation import Generation
 from kling_contract.clock import CALENDAR_END, Clock, VirtualClock, utc
 from kling_contract.errors import DocumentError
-from kling_contract.hosts import is_own_page, leads_here
+from kling_contract.hosts import is_own_page, names_this_host
 from kling_contract.jsontext.parser import InvalidJson, parse
 from kling_contract.validation.messages import same_media_type
 
@@ -74,7 +74,7 @@ class ControlApi:
 
     def _check_sender(self, request: Request) -> None:
         host = request.headers.get("host", request.target.netloc)
-        if not leads_here(host, self._host):
+        if not names_this_host(host, self._host):
             raise _Refused(
                 403, f"{host!r} is not a name of this machine: call /_fake/ by the address in the ready line"
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import socket
 import ssl
@@ -17,6 +16,7 @@ import uvicorn
 
 from fake_server.adapters.asgi import Application, app
 from fake_server.adapters.delivery import Handler
+from kling_contract.hosts import is_loopback
 
 __all__ = ["BaseURL", "ListenError", "live", "serve"]
 
@@ -49,7 +49,7 @@ def live(
     server, listener, url = _prepare(fake, host, port, tls, ready.set)
     with listener:
         bound = listener.getsockname()[0]
-        if not ipaddress.ip_address(bound).is_loopback:
+        if not is_loopback(bound):
             text = f"the fake listens on {bound}, for whoever reaches this machine; 127.0.0.1 keeps it to yourself"
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 

@@ -667,12 +667,12 @@ def test_a_paid_generation_that_is_left_unwatched_is_named() -> None:
         ("", "scheme"),
         ("ftp://localhost", "scheme"),
         ("http://", "scheme"),
-        ("http://localhost:99999", "no URL"),
+        ("http://localhost:99999", "not a URL"),
         ("http://me:secret@localhost", "no user name"),
         ("http://localhost/?key=secret", "query"),
         ("http://127.0.0.1:9", "does not answer"),
-        ("http://192.0.2.1", "live"),
-        ("http://localhost.example.com", "live"),
+        ("http://192.0.2.1", "allow_remote=True"),
+        ("http://localhost.example.com", "allow_remote=True"),
     ],
 )
 def test_urls_that_lead_nowhere(url: str, told: str) -> None:
@@ -896,9 +896,9 @@ def test_exit_codes() -> None:
     [
         ("foo", "scheme"),
         ("localhost:8080", "scheme"),
-        ("http://localhost:99999", "no URL"),
+        ("http://localhost:99999", "not a URL"),
         ("http://me:secret@localhost", "no user name"),
-        ("https://api.example.com", "--live"),
+        ("https://api.example.com", "--remote"),
     ],
 )
 def test_a_url_that_cannot_be_asked_is_wrong_usage(url: str, told: str, options: list[str]) -> None:

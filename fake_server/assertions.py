@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import NoReturn
 from urllib.parse import quote
 
 from fake_server.journal import text
-from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange
-from fake_server.service.generation import Generation
-from fake_server.service.ledger import Ledger
-from kling_contract.clock import Clock
-from kling_contract.contract import Contract, Operation
+from fake_server.service.fake import Fake
+from kling_contract.contract import Operation
 
 __all__ = ["Assertions"]
 
 
-class Recorded(Protocol):
-    """What has a past to be judged, as FakeServer does."""
-
-    contract: Contract
-    clock: Clock
-    journal: Journal
-
-    @property
-    def ledger(self) -> Ledger: ...
-
-    @property
-    def generations(self) -> Mapping[str, Generation]: ...
-
-
-class Assertions:
+class Assertions(Fake):
     """Claims about what was sent to a fake since it began, or since its last reset.
 
     One that does not hold raises AssertionError, whose text tells what happened instead: every exchange, what was wrong with
     it, the request concerned as a curl line, and the nearest thing that would have been right.
     """
 
-    def assert_created_once(self: Recorded) -> None:
+    def assert_created_once(self) -> None:
         """One generation was made, neither none nor two, whether or not the answer arrived."""
         __tracebackhide__ = True
         made = [
@@ -63,7 +45,7 @@ class Assertions:
                 f"{_address(self, self.contract.get, first)}",
             )
 
-    def assert_billed(self: Recorded, amount: float | None = None) -> None:
+    def assert_billed(self, amount: float | None = None) -> None:
         """Exactly `amount` has been booked by now, in the ledger's unit, and nothing is pending that may still be.
 
         None means: anything more than nothing. `fake.contract.price(seconds)` is what one video costs.
@@ -84,7 +66,7 @@ class Assertions:
             made = f" (charges: {', '.join(charges)})" if charges else " (no generation was created)"
             _fail(self, f"{wanted} should have been billed, and {booked:,} {unit} were{made}", _refused(self))
 
-    def assert_no_violations(self: Recorded) -> None:
+    def assert_no_violations(self) -> None:
         """No request broke the contract, not even in a way that was tolerated."""
         __tracebackhide__ = True
         wrong = [each for each in self.journal if each.violations]
@@ -92,7 +74,7 @@ class Assertions:
             found = sum(len(each.violations) for each in wrong)
             _fail(self, f"{found} violations in {len(wrong)} of {len(self.journal)} requests", wrong[0])
 
-    def assert_polled_until_done(self: Recorded) -> None:
+    def assert_polled_until_done(self) -> None:
         """Every generation was asked for until an answer arrived in which it had ended, well or badly; and there was one."""
         __tracebackhide__ = True
         if not self.generations:
@@ -120,7 +102,7 @@ class Assertions:
                 _address(self, self.contract.get, generation.id),
             )
 
-    def assert_stopped_on_error(self: Recorded) -> None:
+    def assert_stopped_on_error(self) -> None:
         """No generation was asked for again once an answer had arrived in which it had failed; and there was such an answer."""
         __tracebackhide__ = True
         failed: dict[str, tuple[Exchange, str]] = {}
@@ -150,7 +132,7 @@ class Assertions:
             )
 
 
-def _fail(fake: Recorded, claim: str, concerned: Exchange | None, nearest: str = "") -> NoReturn:
+def _fail(fake: Fake, claim: str, concerned: Exchange | None, nearest: str = "") -> NoReturn:
     __tracebackhide__ = True
     parts = [claim, f"exchanges, by the fake's clock:\n{text.table(fake.journal)}"]
     if wrong := text.violations(fake.journal):
@@ -164,12 +146,12 @@ def _fail(fake: Recorded, claim: str, concerned: Exchange | None, nearest: str =
     raise AssertionError("\n\n".join(parts))
 
 
-def _refused(fake: Recorded) -> Exchange | None:
+def _refused(fake: Fake) -> Exchange | None:
     """Return the last request that was refused for what was wrong with it, None when none was."""
     return next((each for each in reversed(fake.journal) if each.reason and each.violations), None)
 
 
-def _address(fake: Recorded, operation: Operation, generation_id: str = "<id>") -> str:
+def _address(fake: Fake, operation: Operation, generation_id: str = "<id>") -> str:
     """Return method and URL of an operation, on the host where the fake was last called."""
     base = fake.contract.base_url
     if fake.journal and fake.journal[-1].operation is not None:

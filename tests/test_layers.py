@@ -127,12 +127,7 @@ def _unit(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-UNTIL_THE_CORE_IS_APART = {"fake_server.adapters.control", "fake_server.adapters.access_log"}  # they take a FakeServer
-IMPORTS = {
-    module: _imports(module) - ({"fake_server.server"} if module in UNTIL_THE_CORE_IS_APART else set())
-    for module in MODULES
-    if module not in FRONTS
-}
+IMPORTS = {module: _imports(module) for module in MODULES if module not in FRONTS}
 
 
 @pytest.mark.parametrize("module", IMPORTS)

@@ -39,6 +39,7 @@ class Journal(Sequence[Exchange]):
             exchange.operation,
             exchange.violations,
             exchange.generation_id,
+            exchange.failure,
         )
         if keys:
             exchange = hidden(exchange, keys)
@@ -85,7 +86,7 @@ class Journal(Sequence[Exchange]):
             return f"the journal has no exchange {index}: it holds {held}, from 0 to {held - 1} or from -{held} to -1{lost}"
         return (
             f"the journal has no exchange {index}: it is empty, since nothing was sent to this fake, or it was reset. "
-            "Was the request sent inside intercept(), or to the URL of live(), and to this fake and no other?"
+            "Was the request sent inside intercept(), or to the URL of listen(), and to this fake and no other?"
         )
 
     def __repr__(self) -> str:

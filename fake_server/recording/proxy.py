@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
@@ -12,15 +12,12 @@ import httpx
 
 from fake_server.adapters.asgi import Receive, Scope, Send
 from fake_server.journal.har import broken_off
-from fake_server.messages import Exchange, Headers, Reply, Request
+from fake_server.messages import Exchange, Headers, OnExchange, Reply, Request
 from fake_server.recording.capture import can_decompress, decompressed
 from fake_server.recording.relay import Relay, end_to_end
 from kling_contract.clock import Clock, SystemClock
 
-__all__ = ["Passed", "Proxy", "origin_of"]
-
-Passed = Callable[[Exchange, str | None], None]
-"""Takes each exchange when it is over, and what went wrong with it (None: nothing)."""
+__all__ = ["Proxy", "origin_of"]
 
 _CONNECT = 30.0  # seconds
 
@@ -38,7 +35,7 @@ def origin_of(url: str) -> str:
 
 
 class Proxy:
-    """Forwards every request to `upstream`, and nowhere else, and hands each exchange to `passed` when it is over.
+    """Forwards every request to `upstream`, and nowhere else, and calls `on_exchange` with each exchange when it is over.
 
     Method, target, status, bodies and headers stay as they are, but for the Host header and those that concern one
     connection only; what is compressed passes compressed. A body passes as it comes. It is kept whole up to `limit`
@@ -52,7 +49,7 @@ class Proxy:
     def __init__(
         self,
         upstream: str,
-        passed: Passed,
+        on_exchange: OnExchange,
         *,
         limit: int = 32 * 2**20,
         patience: float = 600.0,
@@ -60,7 +57,7 @@ class Proxy:
     ) -> None:
         self.upstream = origin_of(upstream)
         self._host = httpx.URL(self.upstream).netloc
-        self._passed = passed
+        self._on_exchange = on_exchange
         self._limit = limit
         self._timeout = httpx.Timeout(patience, connect=min(_CONNECT, patience), pool=None).as_dict()
         self._clock = clock or SystemClock()
@@ -81,7 +78,7 @@ class Proxy:
             if not relay.done() and not passage.whole:
                 passage.trouble = "the program hung up, or the proxy was ended, before the whole answer was there"
             failures = await _ended(relay), await _ended(left)
-            self._passed(self._exchange(scope, passage, began), passage.trouble)
+            self._on_exchange(self._exchange(scope, passage, began))
             for failure in failures:
                 if failure is not None:
                     raise failure
@@ -119,7 +116,8 @@ class Proxy:
             headers["content-length"] = str(passage.sent.size)
         url = self.upstream + quote(_target(scope), safe=string.punctuation)
         request = Request(scope["method"], url, Headers(headers), passage.sent.kept)
-        return Exchange(began, request, replace(self._reply(passage), delay=self._clock.now() - began))
+        reply = replace(self._reply(passage), delay=self._clock.now() - began)
+        return Exchange(began, request, reply, failure=passage.trouble)
 
     def _reply(self, passage: Relay) -> Reply:
         """Return what came, as it was before it was compressed."""

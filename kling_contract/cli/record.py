@@ -52,7 +52,7 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
 
     Exit code 0: what passed kept the contract; 1: it did not, or the recording could not be kept; 2: wrong usage.
     """
-    from fake_server.adapters.live import serve
+    from fake_server.adapters.listen import serve
     from fake_server.recording.proxy import Proxy, origin_of
     from fake_server.recording.recorder import Recording
     from fake_server.recording.traffic import ExchangeValidator
@@ -93,16 +93,16 @@ class _Witness:
         self._found: Counter[str] = Counter()
         self._unwritten = False
 
-    def take(self, exchange: Exchange, trouble: str | None) -> None:
-        """Deal with one exchange. `trouble` is what kept its answer from arriving. Whatever fails here, traffic goes on."""
+    def take(self, exchange: Exchange) -> None:
+        """Validate, record and show one exchange. Nothing that fails here stops the traffic."""
         from fake_server.recording.traffic import title
         from kling_contract import reports
         from kling_contract.reports import FileResult
 
         violations = self._judge.judge(exchange)
-        if trouble is not None:
-            told = Violation("", "answer", trouble, "warning", part="response")
-            violations = (*(each for each in violations if each.rule != told.rule), told)
+        if exchange.failure is not None:
+            lost = Violation("", "answer", exchange.failure, "warning", part="response")
+            violations = (*(each for each in violations if each.rule != lost.rule), lost)
         kept = self._recording.without_keys(replace(exchange, violations=violations))
         self._found.update(each.severity for each in violations)
         try:

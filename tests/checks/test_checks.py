@@ -23,8 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture import engine
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.control import ControlApi
-from fake_server.adapters.live import live
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
 from kling_contract.checks import places, plan, runner
 from kling_contract.checks import report as check_report
@@ -64,7 +63,7 @@ CREATION, POLLING = CONTRACT.create, CONTRACT.get
 def served(**options: Any) -> Iterator[tuple[str, FakeServer]]:
     """Give the URL of a fake that takes KEY and has its control path, and the fake."""
     fake = FakeServer(**{"api_key": KEY, **options})
-    with live(ControlApi(fake)) as url:
+    with fake.listen() as url:
         yield str(url), fake
 
 
@@ -206,7 +205,7 @@ ASSUMED = {
 
 def test_assumptions_are_told_apart() -> None:
     """A server that refuses where it must, but with another status than assumed, gets warnings, and is not called broken."""
-    with live(Otherwise(api_key=KEY)) as url:
+    with listen(Otherwise(api_key=KEY).asgi) as url:
         findings = check(str(url), key=KEY, seed=0)
         lenient, strict = run(str(url)), run(str(url), "--fail-on", "warning")
         report = json.loads(run(str(url), "--format", "json").output)
@@ -307,7 +306,7 @@ def test_what_only_the_real_time_moves(twist: Twist | None, monkeypatch: pytest.
     """On a server without a clock to move, the state machine waits for nothing, and finds what is answered wrong."""
     monkeypatch.setattr(plan, "EXAMPLES", 30)
     fake = FakeServer(api_key=KEY) if twist is None else Twisted(twist)
-    with live(fake) as url, Inspection(str(url), creations=None, key=KEY, seed=0) as asked:
+    with listen(fake.asgi) as url, Inspection(str(url), creations=None, key=KEY, seed=0) as asked:
         (question,) = [each for each in asked.questions if each.name == "any-order"]
         verdict = asked.judge(question)
     assert verdict.left_out is None
@@ -690,7 +689,7 @@ def test_a_host_that_does_not_resolve() -> None:
 
 def test_tls_that_fails() -> None:
     """A server that speaks no TLS, or has a certificate that nobody vouches for, is unreachable."""
-    with live(FakeServer(), tls=True) as url, pytest.raises(ServerUnreachable, match=r"(?i)certificate"):
+    with FakeServer().listen(tls=True) as url, pytest.raises(ServerUnreachable, match=r"(?i)certificate"):
         check(str(url))
     with served() as (url, _), pytest.raises(ServerUnreachable, match=r"(?i)ssl"):
         check(url.replace("http:", "https:"))
@@ -926,7 +925,7 @@ def test_every_format_tells_of_a_finding_and_no_key(format_: str, tmp_path: Any)
     fake = next(each for each in BROKEN if each.name == "echoes_key").make()
     broken: FakeServer = cast("FakeServer", getattr(fake.play, "__self__", None))
     path = tmp_path / "report"
-    with live(broken) as url:
+    with listen(broken.asgi) as url:
         shown = run(str(url), "--format", format_, "--report", f"{format_}={path}", "--seed", "1")
     assert shown.exit_code == 1
     text = path.read_text()
@@ -1043,12 +1042,12 @@ KEY = "a-key-of-the-tests"
 
 @pytest.fixture(scope="module")
 def gateway():
-    with FakeServer(api_key=KEY, strictness="lax").live() as url:
+    with FakeServer(api_key=KEY, strictness="lax").listen() as url:
         yield url
 
 @pytest.fixture(scope="module")
 def sloppy():
-    with FakeServer(api_key=KEY, strictness="off").live() as url:
+    with FakeServer(api_key=KEY, strictness="off").listen() as url:
         yield url
 
 TestGateway = contract_tests("gateway", key=KEY)

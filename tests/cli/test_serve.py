@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from fake_server import FakeServer, Request
-from fake_server.adapters.access_log import AccessLog
+from fake_server.journal import text
 from kling_contract import Contract, revisions
 from kling_contract.cli.serve import command
 from tests.support import ROOT
@@ -187,7 +187,7 @@ def test_the_log_has_a_line_for_each_request() -> None:
 def test_a_log_line_is_one_line() -> None:
     """Whatever a request holds, its line has nothing in it that a terminal would obey, and has an end."""
     written: list[str] = []
-    fake = AccessLog(FakeServer(), written.append)
+    fake = FakeServer(on_exchange=lambda exchange: written.append(text.line(exchange)))
     wild = "\n\x1b[31m\r\u2028\u202e" + "x" * 10_000
     fake.handle(creating(CONTRACT, payload(CONTRACT, **{wild: wild})))
     fake.handle(creating(CONTRACT, payload(CONTRACT, duration=wild)))

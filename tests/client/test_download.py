@@ -294,7 +294,7 @@ def test_a_video_of_the_fake_comes_over_a_real_port(package: Any, tmp_path: Path
     """Over a socket a generation runs to its end on the shared clock, and its real video is saved."""
     clock = VirtualClock()
     fake = FakeServer(clock=clock, api_key=KEY)
-    with fake.live() as url:
+    with fake.listen() as url:
         with (
             package.Client(trust_env=False) as http,
             Client(KEY, http=http, base_url=url, clock=clock) as client,

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request, Scenario
-from fake_server.adapters.access_log import AccessLog
+from fake_server.journal.text import line
 from fake_server.messages import Headers
 from fake_server.service import media
 from kling_contract import Contract, SystemClock, Timeline, check_response, revisions, validate
@@ -170,9 +170,14 @@ def test_nothing_makes_it_raise(
     """Whatever a request holds and whatever the clock tells, there is an answer that can be sent, and the bill, the
     archive and the log can be written."""
     clock = Telling(start)
-    fake = FakeServer(strictness=strictness, clock=clock, api_key=api_key, progression="immediate")
     written: list[str] = []
-    logged = AccessLog(fake, written.append)
+    fake = FakeServer(
+        strictness=strictness,
+        clock=clock,
+        api_key=api_key,
+        progression="immediate",
+        on_exchange=lambda exchange: written.append(line(exchange)),
+    )
     key = {**KEY, **fields}
     payload = json.dumps({**EXAMPLE, "duration": duration}).encode() if body is None else body
     create, get = fake.contract.create, fake.contract.get
@@ -186,14 +191,14 @@ def test_nothing_makes_it_raise(
         Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={''.join(fields)}", Headers(key))
     )
     for request in asked:
-        reply = logged.handle(request)
+        reply = fake.handle(request)
         assert 200 <= reply.status <= 599
     clock.time = later
     for generation in fake.generations.values():
         assert generation.price > 0
         polled = Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={generation.id}", Headers(KEY))
         for request in (polled, Request("GET", generation.video_url, Headers({**fields, "range": ranges}))):
-            assert 200 <= logged.handle(request).status <= 599
+            assert 200 <= fake.handle(request).status <= 599
     assert len(written) == len(fake.journal)
     assert fake.ledger.booked >= 0
     json.dumps(fake.journal.har(), allow_nan=False)
@@ -477,7 +482,7 @@ def test_another_scenario_leaves_what_is_under_way() -> None:
 def test_its_doors_pass_on_what_they_are_told() -> None:
     """intercept blocks other hosts or lets them pass, and live serves https when asked."""
     fake = FakeServer()
-    with FakeServer().live(tls=True) as url:
+    with FakeServer().listen(tls=True) as url:
         trusted = ssl.create_default_context(cadata=url.ca_pem)
         with httpx.Client(verify=trusted) as client:
             with fake.intercept(others="pass"):
@@ -498,7 +503,7 @@ def test_what_is_not_said_is_told_by_the_defaults() -> None:
     assert create(one, largest).status == one.contract.create.success
     too_large = one.contract.observed.refusals.reasons["too_large"].status_code
     assert create(one, largest + b" ").status == too_large
-    with one.live() as here, other.live() as there:
+    with one.listen() as here, other.listen() as there:
         assert here != there
 
 

@@ -65,7 +65,7 @@ def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: 
         assert (f"{older} older ones were dropped" in said) == bool(older)
     else:
         assert "nothing was sent to this fake" in said
-        assert all(way in said for way in ("intercept()", "live()"))
+        assert all(way in said for way in ("intercept()", "listen()"))
 
 
 def authorization(key: str) -> dict[str, str]:

@@ -165,7 +165,7 @@ def test_links_to_videos_lead_here(revision: str) -> None:
     contract = was.contract
     (generation,) = was.generations.values()
     fake = FakeServer(replay=was.journal.har(), revision=revision)
-    with fake.live() as url, httpx.Client() as client:
+    with fake.listen() as url, httpx.Client() as client:
         create, poll = creating(contract, base=url), polling(contract, generation.id, base=url)
         client.post(create.url, content=create.body, headers=dict(create.headers.items()))
         advance(fake, 300)
@@ -219,7 +219,7 @@ def test_progressions_and_redirects_work() -> None:
     turned = FakeServer(replay=was.journal.har())
     turned.handle(creating(CONTRACT))
     advance(turned, 20)
-    turned.redirect(made, "failure")
+    turned.reschedule(made, "failure")
     advance(turned, 10_000)
     assert CONTRACT.lifecycle.failed(turned.handle(polling(CONTRACT, made)).json()["status"])
 

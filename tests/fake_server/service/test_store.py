@@ -183,7 +183,7 @@ def test_whatever_happens_the_next_fake_goes_on(data: st.DataObject) -> None:
                 status(fake, data.draw(st.sampled_from(known)))
             elif known and step == "redirect":
                 with contextlib.suppress(Exception):  # it may have ended
-                    fake.redirect(data.draw(st.sampled_from(known)), "failure")
+                    fake.reschedule(data.draw(st.sampled_from(known)), "failure")
         now, charges = fake.now(), fake.ledger.charges
         with restarted(path, progression=progression, generation_limit=3) as again:
             assert list(again.generations.items()) == list(fake.generations.items())

@@ -175,7 +175,7 @@ class Target:
         if status >= 400:
             if operation is None or status not in operation.responses:
                 envelope = Validator(contract.error_schema, contract=contract, undeclared="notice", part="response")
-                found += [str(each) for each in envelope.text(content) if each.severity == "error"]
+                found += [str(each) for each in envelope.validate_text(content) if each.severity == "error"]
             for name, template in refusals.body.items():
                 if template == "{status_code}" and not found and str(_member(content, name, status)) != str(status):
                     found.append(f"its {name} is not {status}")

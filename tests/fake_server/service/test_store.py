@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.service import Progression
 from fake_server.service.store import StateError, Store
 from kling_contract import Contract, VirtualClock, revisions
@@ -75,7 +75,7 @@ TIMELINES = st.lists(TIMES.filter(bool), unique=True, max_size=3).map(
     lambda starts: Timeline((Step("first", 0.0), *(Step(f"at {at}", at) for at in sorted(starts))))
 )
 GENERATIONS = st.builds(
-    Generation,
+    FakeGeneration,
     id=st.text(),
     created_at=TIMES,
     timeline=TIMELINES,
@@ -90,7 +90,7 @@ GENERATIONS = st.builds(
 
 @seldom
 @given(st.lists(GENERATIONS, max_size=5))
-def test_generations_come_back_as_they_were(generations: list[Generation]) -> None:
+def test_generations_come_back_as_they_were(generations: list[FakeGeneration]) -> None:
     """Whatever generations are put, the next store has them, each as it was put last, in the order of their first."""
     last = {generation.id: generation for generation in generations}
     with TemporaryDirectory() as folder:

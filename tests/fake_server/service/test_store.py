@@ -29,7 +29,7 @@ from tests.support import ROOT
 from tests.support.calls import creating, polling
 
 CONTRACT = Contract.load()
-END = CONTRACT.timeline.final
+END = CONTRACT.observed.timeline.final
 PROGRESSIONS = get_args(Progression)
 seldom = settings(max_examples=25)  # each example writes a file or two
 
@@ -370,7 +370,7 @@ def test_killed_under_load_it_knows_whatever_it_acknowledged(path: Path) -> None
         for generation, status in seen.items():
             answer = _sent(client, polling(CONTRACT, generation))
             assert answer.status_code == CONTRACT.get.success
-            order = [step.status for step in CONTRACT.timeline.steps]
+            order = [step.status for step in CONTRACT.observed.timeline.steps]
             assert order.index(answer.json()["status"]) >= order.index(status)
 
 

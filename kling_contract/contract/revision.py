@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from kling_contract.contract.bundle import bundle
 from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.observed import Observed
@@ -147,19 +148,7 @@ class Contract:
 
     def bundled(self) -> dict[str, Any]:
         """Return the OpenAPI document as a single file: with every schema that it refers to moved into it."""
-        bundle: dict[str, Any] = copy.deepcopy(dict(self.openapi))
-        homes = {name: f"#/components/schemas/{_component(name)}" for name in self.schemas}
-        _redirect(bundle, lambda ref: homes.get(ref, ref))
-        components = bundle.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in self.schemas.items():
-            component = copy.deepcopy(schema)
-            component.pop("$schema", None)
-            _redirect(
-                component,
-                lambda ref, home=homes[name]: home + ref[1:] if ref.startswith("#") else homes.get(ref, ref),
-            )
-            components[_component(name)] = component
-        return bundle
+        return bundle(self.openapi, self.schemas)
 
     def route(self, path: str) -> list[Operation]:
         """Return the operations on `path`, which may be an alias. Empty if there is no such path."""
@@ -257,18 +246,3 @@ def _default() -> Contract:
 @functools.cache
 def _load(revision: str) -> Contract:
     return Contract.from_folder(SCHEMAS / revision)
-
-
-def _component(name: str) -> str:
-    return "".join(word.capitalize() for word in name.removesuffix(".schema.json").split("-"))
-
-
-def _redirect(node: Any, target: Any) -> None:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            node["$ref"] = target(node["$ref"])
-        for child in node.values():
-            _redirect(child, target)
-    elif isinstance(node, list):
-        for child in node:
-            _redirect(child, target)

@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.listen import ListenError, listen
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
 from kling_contract.clock import VirtualClock
+from kling_contract.errors import ListenError
 from kling_contract.generation import Generation
 from tests.support import ROOT
 

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from fake_server import FakeServer
 from fake_server.service.generation import Generation
 from fake_server.service.service import Progression
-from fake_server.service.store import StateError, Store
+from fake_server.service.store import Store
 from kling_contract import Contract, VirtualClock, revisions
 from kling_contract.contract import Step, Timeline
+from kling_contract.errors import StateError
 from tests.support import ROOT
 from tests.support.calls import creating, polling
 

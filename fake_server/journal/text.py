@@ -48,7 +48,7 @@ def line(exchange: Exchange) -> str:
     """Return one exchange as a line: the fake's time, method, path and query, what came back, and what was wrong."""
     method, path = _asked(exchange)
     wrong = "; ".join(f"{violation.severity} {violation}" for violation in exchange.violations)
-    why = wrong or exchange.reason or exchange.answered_status or ""
+    why = wrong or exchange.reason or exchange.reported_status or ""
     when = utc(exchange.at)
     return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_came(exchange)}  {shortened(why, _LINE)}".rstrip()
 
@@ -80,7 +80,7 @@ def shortened(text: str, limit: int) -> str:
 
 def _row(exchange: Exchange) -> tuple[str, str]:
     method, path = _asked(exchange)
-    why = exchange.reason or exchange.answered_status or ""
+    why = exchange.reason or exchange.reported_status or ""
     return (
         f"{method:<6} {shortened(path, _TARGET):<{_TARGET}}",
         f"{_came(exchange)}  {shortened(why, _WHY)}".rstrip(),

@@ -12,7 +12,7 @@ from urllib.request import Request
 import httpx
 
 from kling_contract.checks.deadline import Deadline, DeadlineExceeded
-from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.display import shorten
@@ -159,7 +159,7 @@ class ClientTransport(httpx.BaseTransport):
             http.cookies = CookieJar(NoCookies())
             for cookie in self._cookies.jar:
                 http.cookies.jar.set_cookie(cookie)
-        self._broken = SyncDoor(http, SystemClock()).broken
+        self._broken = SyncHttpAdapter(http, SystemClock()).transport_errors
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""

@@ -12,8 +12,8 @@ from fake_server.scenario.scenario import Scenario
 from fake_server.service.fake import Fake
 from fake_server.service.generation import FakeGeneration
 from kling_contract.clock import CALENDAR_END, VirtualClock, utc
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["PREFIX", "Pages", "Refused"]
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from fake_server.service.generation import FakeGeneration
 from kling_contract.contract import Step, Timeline
+from kling_contract.errors import StateError
 
-__all__ = ["StateError", "Store"]
+__all__ = ["Store"]
 
 _APPLICATION = 0x4B4C4E47  # SQLite keeps it in the file's header: whose file this is
 _LAYOUT = 1
@@ -25,10 +26,6 @@ _TABLES = """
 """
 _PUT = "INSERT INTO generations (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data"
 _NOTE = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-
-class StateError(OSError):
-    """The state file cannot be used. The message says why, and what to do."""
 
 
 class Store:

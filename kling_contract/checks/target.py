@@ -14,9 +14,9 @@ import httpx
 from kling_contract.checks.guard import excerpt, without_key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, Operation
-from kling_contract.errors import ContractBroken
+from kling_contract.errors import ContractBroken, InvalidJson
 from kling_contract.generation import Generation
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import Key, redacted
 from kling_contract.schema_values.rules import minimal_value, resolve
 from kling_contract.validation import check_response

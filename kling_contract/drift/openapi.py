@@ -12,8 +12,8 @@ import jsonschema_rs
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Tolerated
 from kling_contract.drift.normalise import _RULES, _UNWEIGHED, Schema, _any_of, _both, _with_null
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import resolve
 from kling_contract.schema_values.formats import EXAMPLES
 

@@ -28,7 +28,7 @@ PAYLOAD = {
     "prompt": "A cat.",
 }
 SUCCESS = next(status for status, outcome in CONTRACT.lifecycle.outcomes.items() if outcome == "success")
-LOST = {"name": "lost", "faults": [{"operation": CREATE.id, "times": 1, "drop": "after"}]}
+LOST = {"name": "lost", "faults": [{"operation": CREATE.id, "times": 1, "drop": "after_processing"}]}
 
 
 def ours() -> Any:

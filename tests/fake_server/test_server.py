@@ -514,7 +514,9 @@ def test_what_is_not_said_is_told_by_the_defaults() -> None:
 def test_a_call_that_was_dropped_is_in_the_journal(path: str) -> None:
     """What never reached the service is in the journal as the operation that it was; a download is none."""
     operation = {"create": "createGeneration", "video": "download"}[path]
-    fake = FakeServer(scenario={"faults": [{"operation": operation, "drop": "before", "after": int(path == "create")}]})
+    fake = FakeServer(
+        scenario={"faults": [{"operation": operation, "drop": "before_processing", "skip": int(path == "create")}]}
+    )
     create(fake, EXAMPLE)
     (generation,) = fake.generations.values()
     if path == "create":

@@ -57,7 +57,7 @@ class Fake:
         self.progression: Progression = progression
         self.clock = clock
         self.body_limit = body_limit
-        self.journal = Journal()
+        self.journal = Journal(contract)
         self._on_exchange = on_exchange
         self._api_key = api_key
         self._seed: int | str = seed

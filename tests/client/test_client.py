@@ -502,7 +502,7 @@ def test_a_misspelt_keyword_is_not_paid_for(data: st.DataObject, name: str, sort
     with pytest.raises(TypeError, match=rf"{slip} \(did you mean (\w+)\?\)") as refused:
         play(service, sort, "generate", {"image_url": LINK, "prompt": "p"}, **cast(Any, {slip: 5}))
     meant = str(refused.value).partition("did you mean ")[2].partition("?")[0]
-    assert display._likeness(slip, meant) >= display._likeness(slip, name)
+    assert display.likeness(slip, meant) >= display.likeness(slip, name)
     assert not service.requests
 
 

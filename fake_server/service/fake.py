@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange, Headers, OnExchange, Reply, Request
-from fake_server.scenario.faults import Calls, Fault
+from fake_server.scenario.faults import Fault, FaultCounter
 from fake_server.scenario.scenario import Scenario
 from fake_server.service.generation import Generation
 from fake_server.service.generations import Generations
@@ -57,7 +57,7 @@ class Fake:
         self.progression: Progression = progression
         self.clock = clock
         self.body_limit = body_limit
-        self.journal = Journal()
+        self.journal = Journal(contract)
         self._on_exchange = on_exchange
         self._api_key = api_key
         self._seed: int | str = seed
@@ -105,7 +105,7 @@ class Fake:
         with self._lock:
             self._service.play(playable)
             self.scenario = playable
-            self._faults = Calls(playable.faults)
+            self._faults = FaultCounter(playable.faults)
 
     def reschedule(self, generation_id: str, timeline: Timeline | str) -> Generation:
         """Let a generation under way continue by another timeline, as if it had had that one from the beginning.

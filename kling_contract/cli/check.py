@@ -139,7 +139,7 @@ def command(
     else:
         key = _key(needed=live)
         try:
-            root_of(url, live=live)
+            root_of(url, allow_remote=live)
         except ServerUnreachable as unusable:
             raise click.BadParameter(str(unusable), param_hint="URL") from unusable
         written = _opened(ctx, files)

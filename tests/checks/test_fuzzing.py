@@ -132,7 +132,7 @@ def test_an_undocumented_refusal_breaks_an_assumption() -> None:
 
 def test_a_server_that_hangs_up_is_found() -> None:
     """Where no answer comes, that is found, once, and nothing of it is said of schemathesis."""
-    dropping = {"faults": [{"operation": "createGeneration", "drop": "before"}]}
+    dropping = {"faults": [{"operation": "createGeneration", "drop": "before_processing"}]}
     found = attack(in_process(FakeServer(api_key=KEY, scenario=dropping)), seed=1, phases=["examples"])
     (broken,) = found.broken
     assert broken.wrong == "an answer"

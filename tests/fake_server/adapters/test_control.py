@@ -131,7 +131,7 @@ def test_scenarios_of_their_own_are_played() -> None:
     """A scenario sent as data is what new generations follow, and its faults count from then on."""
     fake = controlled()
     steps = [{"status": step.status, "at": step.at} for step in FAILURE.steps]
-    fault = {"operation": "createGeneration", "after": 1, "refusal": "unavailable"}
+    fault = {"operation": "createGeneration", "skip": 1, "refusal": "unavailable"}
     told(fake, "scenario", {"name": "mine", "timeline": steps, "faults": [fault]})
     generation = created(fake)
     told(fake, "clock", {"advance": FAILURE.final.at})

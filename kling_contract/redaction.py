@@ -17,6 +17,7 @@ __all__ = [
     "mask",
     "mask_bytes",
     "redacted",
+    "variants",
 ]
 
 KEY_VARIABLE = "AIMLAPI_KEY"
@@ -131,7 +132,12 @@ def holds_key(data: bytes, key: str) -> bool:
 
 def redacted(text: str, key: str) -> str:
     """Return `text` with the API key masked, and the wrong keys that the checks derive from it as well."""
-    return mask(text, key, key[1:], key.swapcase())
+    return mask(text, *variants(key))
+
+
+def variants(key: str) -> tuple[str, str, str]:
+    """Return the key, and the wrong keys that the checks derive from it: they would give it away as well."""
+    return key, key[1:], key.swapcase()
 
 
 def _is_plain(text: str) -> bool:

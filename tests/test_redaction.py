@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kling_contract.redaction import LONGEST_SPELLING, MASK, MIN_KEY_LENGTH, Key, holds_key, mask, mask_bytes, redacted
@@ -37,6 +37,9 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @given(
     KEYS, st.sampled_from(sorted(SPELLINGS)), st.sampled_from(["", "a ", '"', "%", "\n"]), st.text(" a.", max_size=3)
 )
+@example("sk~00000u", "only \\u", "", "")
+@example("sk~00000\\", "only \\u", "", "")
+@example("sk~00000%", "only %", "", "")
 def test_a_key_is_masked_in_every_spelling(key: str, spelling: str, before: str, after: str) -> None:
     """Text and bytes are alike: the key is found, and replaced by the mask; the text around it stays."""
     spelled = SPELLINGS[spelling](key)

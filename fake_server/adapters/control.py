@@ -32,7 +32,7 @@ from typing import Any
 from fake_server.adapters.control_pages import PREFIX, Pages, Refused
 from fake_server.messages import Headers, Reply, Request
 from fake_server.service.fake import Fake
-from kling_contract.hosts import is_own_page, leads_here
+from kling_contract.hosts import is_own_page, names_this_host
 from kling_contract.validation.messages import same_media_type
 
 __all__ = ["ControlApi"]
@@ -66,7 +66,7 @@ class ControlApi:
 
     def _check_client(self, request: Request) -> None:
         host = request.headers.get("host", request.target.netloc)
-        if not leads_here(host, self._host):
+        if not names_this_host(host, self._host):
             raise Refused(403, f"{host!r} is not a name of this machine: call /_fake/ by the address in the ready line")
         origin = request.headers.get("origin")
         if origin is not None and not is_own_page(origin, self._host):

@@ -43,7 +43,7 @@ def deliver(handle: Handle, request: Request) -> Reply:
     else:
         fields["content-length"] = str(len(body))
     cut = reply.cut if not reply.cut or reply.cut < len(body) else None
-    return Reply(reply.status, Headers(fields), body, reply.delay, cut)
+    return Reply(reply.status, Headers.in_lower_case(fields), body, reply.delay, cut)
 
 
 def wait_in_process(clock: Clock, seconds: float, read_timeout: float | None) -> bool:

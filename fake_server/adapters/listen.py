@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import socket
 import ssl
@@ -13,15 +12,13 @@ from collections.abc import Callable, Iterator
 
 from fake_server.adapters.asgi import Application
 from fake_server.adapters.uvicorn_internals import Server, configured
+from kling_contract.errors import ListenError
+from kling_contract.hosts import is_loopback
 
-__all__ = ["BaseURL", "ListenError", "listen", "serve"]
+__all__ = ["BaseURL", "listen", "serve"]
 
 _BACKLOG = 2048
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
-class ListenError(OSError):
-    """The host and port cannot be listened on. The message says why."""
 
 
 class BaseURL(str):
@@ -41,7 +38,7 @@ def listen(application: Application, *, host: str = "127.0.0.1", port: int = 0, 
     server, listener, url = _prepare(application, host, port, tls, ready.set)
     with listener:
         bound = listener.getsockname()[0]
-        if not ipaddress.ip_address(bound).is_loopback:
+        if not is_loopback(bound):
             text = f"the fake listens on {bound}: other machines can reach it; listen on 127.0.0.1 to prevent that"
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 

@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from fake_server.journal.redaction import hidden, without_keys
 from fake_server.messages import Exchange
+from kling_contract.contract import Contract, Operation
 
 __all__ = ["Journal"]
 
@@ -16,10 +17,12 @@ class Journal(Sequence[Exchange]):
     """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies
     and URLs.
 
-    `dropped` counts those that had to go. Reading it while requests come in is safe.
+    `contract` says which of them are creates and polls. `dropped` counts those that had to go. Reading it while requests
+    come in is safe.
     """
 
-    def __init__(self, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+    def __init__(self, contract: Contract, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+        self._contract = contract
         self._kept: deque[Exchange] = deque()
         self._limit = exchanges
         self._bytes_limit = bytes_
@@ -49,6 +52,16 @@ class Journal(Sequence[Exchange]):
             self._bytes -= _weight(self._kept.popleft())
             self.dropped += 1
 
+    @property
+    def creates(self) -> Sequence[Exchange]:
+        """Every call that was to create a generation, refused ones included, as they are now."""
+        return self._calls_of(self._contract.create)
+
+    @property
+    def polls(self) -> Sequence[Exchange]:
+        """Every call that asked for a generation, refused ones included, as they are now."""
+        return self._calls_of(self._contract.get)
+
     def har(self) -> dict[str, Any]:
         """Return the exchanges as an HTTP Archive 1.2, ready for `json.dump`."""
         from fake_server.journal import har
@@ -77,6 +90,9 @@ class Journal(Sequence[Exchange]):
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def _calls_of(self, operation: Operation) -> Sequence[Exchange]:
+        return tuple(exchange for exchange in self if exchange.operation == operation.id)
 
     def _without(self, index: int) -> str:
         """Say why there is no exchange at `index`."""

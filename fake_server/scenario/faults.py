@@ -1,4 +1,4 @@
-"""What goes wrong, and with which calls? Faults as data, and what each of them makes of an answer."""
+"""Faults as data: what goes wrong with which calls, and what each fault does to a response."""
 
 from __future__ import annotations
 
@@ -11,33 +11,39 @@ from typing import Any, Literal, Self
 
 from fake_server.messages import Headers, Reply
 from fake_server.scenario.rules import problems_in
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 
-__all__ = ["Calls", "Fault", "merged"]
+__all__ = ["Fault", "FaultCounter", "merged"]
 
-_WHOLE_NUMBERS = ("after", "times", "status", "truncate")
+_WHOLE_NUMBERS = ("skip", "times", "status", "truncate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with some calls of one operation; ValueError names the field that cannot be.
+    """What goes wrong with some calls of one operation. Raise ValueError for an invalid fault, naming the field.
 
-    `operation` is "createGeneration", "getGeneration" or "download" (a GET or HEAD for a video). `after` so many calls of it
-    it happens `times` times (None: for ever). Calls are counted over all generations, in the order of their arrival.
+    `operation` is "createGeneration", "getGeneration" or "download" (a GET or HEAD for a video). The fault lets the first
+    `skip` calls of it pass, then hits `times` calls (None: all that follow). Calls are counted over all generations, in the
+    order in which they arrive.
 
-    In place of the service answer `refusal` (a reason of `observed.json`) or `status`, with `headers` and `body` (text as it
-    is, else JSON): nothing is created or billed. Over the true answer go `headers`, `body`, or `patch`, a JSON merge patch
-    (RFC 7386). `latency` makes the answer late, in seconds on the fake's clock: over a real port by that much divided by the
-    clock's rate, or at once, with the time moved on, where the rate is 0; in this process nobody waits, and a sender whose
-    read timeout is shorter gets its library's own. `drop` kills the connection "before" the call was processed, or "after":
-    accepted, billed, and the answer lost (or, with a `refusal` or `status`, that in its place). `truncate` is how many bytes
-    of the body arrive before the connection breaks.
+    Instead of the service, `refusal` (a reason of `observed.json`) or `status` answers, with `headers` and `body` (text is
+    sent as it is, anything else as JSON): nothing is created or billed. `headers`, `body` or `patch` alone change the
+    service's own response; `patch` is a JSON merge patch (RFC 7386).
+
+    `latency` delays the response, in seconds on the fake's clock. Over a port the real delay is that divided by the clock's
+    rate; if the rate is 0, the clock is moved on and nobody waits. In process nobody waits either, and a client with a
+    shorter read timeout gets its library's timeout error.
+
+    `drop` breaks the connection: "before_processing" the call, or "after_processing": it is accepted and billed, and its
+    response is lost. Together with a `refusal` or `status`, that is sent instead of the lost response. `truncate` is how many
+    bytes of the body arrive before the connection breaks.
 
     The rules are those of `schemas/scenario.schema.json`.
     """
 
     operation: Literal["createGeneration", "getGeneration", "download"]
-    after: int = 0
+    skip: int = 0
     times: int | None = None
     refusal: str | None = None
     status: int | None = None
@@ -45,21 +51,19 @@ class Fault:
     body: Mapping[str, Any] | list[Any] | str | None = None
     patch: Mapping[str, Any] | None = None
     latency: float | None = None
-    drop: Literal["before", "after"] | None = None
+    drop: Literal["before_processing", "after_processing"] | None = None
     truncate: int | None = None
 
     def __post_init__(self) -> None:
-        if wrong := problems_in(self.data(), "fault"):
-            raise ValueError(f"this is no fault: {wrong}")
+        _check(self.data())
         for name in _WHOLE_NUMBERS:
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else int(value))
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Read a fault from its JSON form, which has the same fields. Raise ValueError for what is none."""
-        if wrong := problems_in(data, "fault"):
-            raise ValueError(f"this is no fault: {wrong}")
+        """Read a fault from its JSON form, which has the same fields. Raise ValueError if it is invalid."""
+        _check(data)
         return cls(**data)
 
     def data(self) -> dict[str, Any]:
@@ -68,18 +72,18 @@ class Fault:
         return {name: value for name, value in values.items() if value is not None}
 
     def covers(self, call: int) -> bool:
-        """Does it happen to this call of its operation, counted from 0?"""
-        return call >= self.after and (self.times is None or call < self.after + self.times)
+        """Return whether it hits this call of its operation, counted from 0."""
+        return call >= self.skip and (self.times is None or call < self.skip + self.times)
 
     @property
     def lets_through(self) -> bool:
-        """Does the service get to process the call?"""
+        """Whether the service processes the call."""
         if self.drop is not None:
-            return self.drop == "after"
+            return self.drop == "after_processing"
         return self.refusal is None and self.status is None
 
     def over(self, reply: Reply) -> Reply:
-        """Return what becomes of the answer: the true one, or that which came in its place."""
+        """Return what the fault makes of a reply: the service's own, or the one that replaces it."""
         headers, body = dict(reply.headers), reply.body
         if self.body is not None:
             body = self.body.encode("utf-8", "replace") if isinstance(self.body, str) else _json(self.body)
@@ -87,20 +91,26 @@ class Fault:
             headers.setdefault("content-type", kind)
             headers.pop("content-length", None)
         elif self.patch is not None:
-            with contextlib.suppress(InvalidJson):  # a recorded answer need not be JSON: then there is nothing to patch
+            with contextlib.suppress(InvalidJson):  # a recorded body may be no JSON; then there is nothing to patch
                 body = _json(merged(parse(body), self.patch))
-        lost = self.drop is not None and self.refusal is None and self.status is None
         return Reply(
             reply.status,
             Headers([*headers.items(), *(self.headers or {}).items()]),
             body,
-            delay=float(self.latency or 0),
-            cut=0 if lost else self.truncate,
+            delay=reply.delay + float(self.latency or 0),
+            cut=self._cut(reply),
         )
 
+    def _cut(self, reply: Reply) -> int | None:
+        """Return how many bytes of the body arrive. A recorded reply may break off by itself."""
+        if reply.cut == 0 or (self.drop is not None and self.refusal is None and self.status is None):
+            return 0
+        cuts = [self.truncate, None if self.body is not None else reply.cut]
+        return min((cut for cut in cuts if cut is not None), default=None)
 
-class Calls:
-    """Counts the calls of each operation, and says which fault the next one meets."""
+
+class FaultCounter:
+    """Counts the calls of each operation, and says which fault hits the next one."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self._faults: dict[str, list[Fault]] = {}
@@ -109,7 +119,7 @@ class Calls:
         self._seen: Counter[str] = Counter()
 
     def next(self, operation: str) -> Fault | None:
-        """Count a call. Return the fault that it meets, None when all goes well."""
+        """Count a call. Return the fault that hits it, None if there is none."""
         faults = self._faults.get(operation)
         if faults is None:
             return None
@@ -119,7 +129,7 @@ class Calls:
 
 
 def merged(document: Any, patch: Any) -> Any:
-    """Return a JSON value under a merge patch (RFC 7386)."""
+    """Return a JSON value with a merge patch (RFC 7386) applied."""
     if not isinstance(patch, Mapping):
         return patch
     result = dict(document) if isinstance(document, Mapping) else {}
@@ -129,6 +139,11 @@ def merged(document: Any, patch: Any) -> Any:
         else:
             result[name] = merged(result.get(name), value)
     return result
+
+
+def _check(data: Mapping[str, Any]) -> None:
+    if problems := problems_in(data, "fault"):
+        raise ValueError(f"invalid fault: {problems}")
 
 
 def _json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Is this a scenario, or a fault? Judges their JSON form by `schemas/scenario.schema.json`, and says in words what is wrong."""
+"""The rules for scenarios and faults: checks their JSON form against `schemas/scenario.schema.json`, and words what is wrong."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Kind = Literal["scenario", "fault"]
 
 
 def problems_in(data: Any, kind: Kind) -> str:
-    """Return everything that is wrong with the JSON form of a scenario or of one fault, in one line; "" when nothing is."""
+    """Return all problems of the JSON form of a scenario or of one fault, in one line; "" if there are none."""
     schema, validator = _rules(kind)
     try:
         errors = list(validator.iter_errors(data))
-    except ValueError as unfit:
-        return f"it cannot be written as JSON: {unfit}"
-    return "; ".join(dict.fromkeys(line for error in errors for line in _lines(schema, error)))
+    except ValueError as error:
+        return f"it cannot be written as JSON: {error}"
+    return "; ".join(dict.fromkeys(message for error in errors for message in _messages(schema, error)))
 
 
 @functools.cache
@@ -34,25 +34,27 @@ def _rules(kind: Kind) -> tuple[Mapping[str, Any], jsonschema_rs.Draft202012Vali
     return schema, jsonschema_rs.Draft202012Validator(schema)
 
 
-def _lines(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> Iterator[str]:
-    """The schema itself says, in a description, why members do not go together; other rules speak for themselves."""
-    where = "/".join(str(part) for part in error.instance_path)
+def _messages(schema: Mapping[str, Any], error: jsonschema_rs.ValidationError) -> Iterator[str]:
+    """Word one error. Where fields exclude each other, the reason is a description in the schema itself."""
+    place = "/".join(str(part) for part in error.instance_path)
+    prefix = f"{place}: " if place else ""
     path = list(error.schema_path)
     match error.kind.name:
         case "additionalProperties":
             known = list(_at(schema, path[:-1])["properties"])
             for name in error.kind.value:
-                meant = nearest(name, known) or known
-                yield f"{f'{where}/' if where else ''}{name}: there is no such field; did you mean {' or '.join(meant)}?"
+                near = nearest(name, known)
+                advice = f"did you mean {' or '.join(near)}?" if near else f"choose one of {', '.join(known)}"
+                yield f"{f'{place}/' if place else ''}{name}: unknown field; {advice}"
         case "falseSchema":
-            yield f"{where}: {_at(schema, path[:-2])['description']}"
+            yield f"{prefix}{_at(schema, path[:-2])['description']}"
         case "not" | "propertyNames":
-            yield f"{where}: {_at(schema, path)['description']}"
+            yield f"{prefix}{_at(schema, path)['description']}"
         case "anyOf":
-            needed = ", ".join(each["required"][0] for each in _at(schema, path))
-            yield f"{where or 'it'}: nothing goes wrong in it; give one of {needed}"
+            effects = ", ".join(option["required"][0] for option in _at(schema, path))
+            yield f"{prefix}it has no effect; give at least one of {effects}"
         case _:
-            yield f"{where or 'it'}: {error.message}"
+            yield f"{prefix}{error.message}"
 
 
 def _at(node: Any, path: list[str | int]) -> Any:

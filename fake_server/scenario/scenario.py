@@ -1,4 +1,4 @@
-"""How does a fake behave? Scenarios as data: how a generation goes, what its answers look like, and what goes wrong."""
+"""Scenarios as data: how generations go, what responses look like, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FOLDER = FIXTURES / "scenarios"
 class Scenario:
     """How a fake behaves.
 
-    `purpose` says in one line what it is good for. `timeline` is a Timeline, or the name of one that the revision has
-    observed ("timeline", "failure"). `answers` are bodies of successful answers in place of the revision's own, in the form
-    of those in `observed.json`: {"create": body, "get": {status: body}}. `faults` is what goes wrong; of two for one call
-    the first holds.
+    `purpose` says in one line what happens in it. `timeline` is a Timeline, or the name of one in the revision's
+    `observed.json` ("timeline", "failure"). `answers` are bodies of successful responses that replace the revision's own, in
+    the form of `observed.json`: {"create": body, "get": {status: body}}. If several `faults` cover a call, the first one hits
+    it.
     """
 
     name: str = "unnamed"
@@ -37,7 +37,7 @@ class Scenario:
 
     @classmethod
     def load(cls, scenario: Scenario | Mapping[str, Any] | Path | str, *, folder: Path | None = None) -> Scenario:
-        """Return a scenario from itself, its data, the JSON file that holds it, or the name of a shipped one.
+        """Return a scenario, given as one, as data, as a JSON file, or as the name of a shipped one.
 
         A text that ends in .json is the path of a file; a relative path starts at `folder` (None: the working directory).
         Raise DocumentError, which says what is wrong with the data or the file, or names the nearest shipped scenario.
@@ -53,32 +53,32 @@ class Scenario:
             return cls.from_data(read_json(path))
         except FileNotFoundError as missing:
             raise DocumentError(f"there is no file {path}{_advice(path.stem)}") from missing
-        except (OSError, ValueError, DocumentError) as unfit:
-            raise DocumentError(f"{path} cannot be used: {unfit}") from unfit
+        except (OSError, ValueError, DocumentError) as error:
+            raise DocumentError(f"{path} cannot be used: {error}") from error
 
     @classmethod
     def shipped(cls, name: str) -> Self:
-        """Return the shipped scenario of this name. Raise DocumentError, which names the nearest, when there is none."""
+        """Return the shipped scenario of this name. Raise DocumentError, which names the nearest, if there is none."""
         if name not in scenarios():
             raise DocumentError(f"there is no scenario {name!r}{_advice(name)}")
         return cls.from_data(read_json(_FOLDER / f"{name}.json"))
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Read a scenario from its JSON form, as `schemas/scenario.schema.json` has it. Raise DocumentError for what is none."""
-        if wrong := problems_in(data, "scenario"):
-            raise DocumentError(f"this is no scenario: {wrong}")
+        """Read a scenario from its JSON form (`schemas/scenario.schema.json`). Raise DocumentError if it is invalid."""
+        if problems := problems_in(data, "scenario"):
+            raise DocumentError(f"invalid scenario: {problems}")
         read = {name: value for name, value in data.items() if name != "$schema"}
         read["faults"] = tuple(Fault.from_data(fault) for fault in data.get("faults", ()))
         if not isinstance(data.get("timeline", ""), str):
             try:
                 read["timeline"] = Timeline.from_steps(data["timeline"])
-            except ValueError as unordered:
-                raise DocumentError(f"this is no scenario: timeline: {unordered}") from unordered
+            except ValueError as error:
+                raise DocumentError(f"invalid scenario: timeline: {error}") from error
         return cls(**read)
 
     def data(self) -> dict[str, Any]:
-        """Return the JSON form, as a file has it."""
+        """Return the JSON form."""
         steps = [] if isinstance(self.timeline, str) else [asdict(step) for step in self.timeline.steps]
         return {
             "name": self.name,
@@ -89,7 +89,7 @@ class Scenario:
         }
 
     def timeline_under(self, contract: Contract) -> Timeline:
-        """Return how a generation goes under `contract`. Raise DocumentError when that has no timeline of this name."""
+        """Return the timeline of a generation under `contract`. Raise DocumentError if that has none of this name."""
         if isinstance(self.timeline, Timeline):
             return self.timeline
         known = contract.observed.timelines
@@ -105,5 +105,5 @@ def _advice(name: str) -> str:
 
 
 def scenarios() -> tuple[str, ...]:
-    """Return the names of the scenarios that are shipped."""
+    """Return the names of the shipped scenarios, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.json")))

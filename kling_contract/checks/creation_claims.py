@@ -9,8 +9,8 @@ from typing import Any
 from kling_contract.checks.claims import claim
 from kling_contract.checks.places import CREATE, CREATE_REQUEST, GET, reason
 from kling_contract.checks.target import Target
-from kling_contract.schema_values.boundaries import candidates, sample
-from kling_contract.schema_values.rules import fits, plain
+from kling_contract.schema_values.boundaries import candidates, minimal_or_none
+from kling_contract.schema_values.rules import is_valid, resolve
 
 __all__: list[str] = []
 
@@ -43,12 +43,12 @@ def generations_are_created(target: Target) -> None:
 @claim(place=f"{CREATE_REQUEST}#/properties")
 def valid_payloads_are_accepted(target: Target) -> None:
     """A payload that the schema allows is accepted: each optional member alone, at each of its limits, and all of them together."""
-    minimal, rules = target.minimal_payload(), plain(target.contract.request_schema)
-    everything = {name: sample(member) for name, member in rules["properties"].items()}
+    minimal, rules = target.minimal_payload(), resolve(target.contract.request_schema)
+    everything = {name: minimal_or_none(member) for name, member in rules["properties"].items()}
     target.created(target.create({**minimal, **everything}))
     for name, member in rules["properties"].items():
         for value in candidates(member, member):
-            if fits(member, value):
+            if is_valid(member, value):
                 target.created(
                     target.create({**minimal, name: value}), f"{name} may have the value {json.dumps(value)[:80]}"
                 )

@@ -65,7 +65,9 @@ def any_order(target: Target) -> None:
             run_state_machine_as_test(seeded(target.seed)(machine_for(connect)), settings=chosen)
     except Flaky as flaky:
         # A server remembers earlier runs, so that not every run can be repeated. What was found then is a finding all the same.
-        found = flaky.subgroup(lambda error: not isinstance(error, Flaky)) if isinstance(flaky, ExceptionGroup) else None
+        found = (
+            flaky.subgroup(lambda error: not isinstance(error, Flaky)) if isinstance(flaky, ExceptionGroup) else None
+        )
         if found is not None:
             raise found from None
         if recorded:

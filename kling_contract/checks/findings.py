@@ -109,8 +109,12 @@ def finding(claim: Claim, broken: ContractBroken, *, contract: Contract, key: st
         severity="warning" if broken.assumed else "error",
         hint=claim.hint,
         others=others,
-        reproduce="" if broken.request is None else curl(broken.request, key),
+        reproduce="" if broken.request is None else _curl(broken.request, key),
         payload=payload,
         generation_id=generation_id,
         steps=tuple(redacted(line, key) for note in getattr(broken, "__notes__", ()) for line in note.splitlines()),
     )
+
+
+def _curl(request: Any, key: str) -> str:
+    return curl(request.method, str(request.url), request.headers, bytes(request.content or b""), key=key)

@@ -12,12 +12,13 @@ from urllib.request import Request
 import httpx
 
 from kling_contract.checks.deadline import Deadline, DeadlineExceeded
-from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import ContractBroken
-from kling_contract.jsontext.parser import InvalidJson, parse
-from kling_contract.redaction import mask_bytes, redacted
+from kling_contract.display import shorten
+from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.jsontext.parser import parse
+from kling_contract.redaction import mask_bytes, variants
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors
 
@@ -42,7 +43,7 @@ _DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # the
 
 
 class UnexpectedCreation(ContractBroken):
-    """A request that must not create anything was accepted. `generation_id` is what it created (None: the response does not say)."""
+    """A request that must not create anything was accepted. `generation_id` is what it created (None: not known)."""
 
     generation_id: str | None = None
 
@@ -161,7 +162,7 @@ class ClientTransport(httpx.BaseTransport):
             http.cookies = CookieJar(NoCookies())
             for cookie in self._cookies.jar:
                 http.cookies.jar.set_cookie(cookie)
-        self._broken = SyncDoor(http, SystemClock()).broken
+        self._broken = SyncHttpAdapter(http, SystemClock()).transport_errors
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Whatever the client raises if no response came becomes an httpx.TransportError."""
@@ -200,13 +201,12 @@ class _Body(httpx.SyncByteStream):
 
 def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
     """Return the first `most` characters of a text with the key masked: first masked, then cut, or half of it could be left."""
-    hidden = redacted(text, key)
-    return hidden if len(hidden) <= most else f"{hidden[: most - 1]}…"
+    return shorten(text, most, key=key)
 
 
 def without_key(body: bytes, key: str) -> bytes:
-    """Return a body without the key, and without those keys that were made of it to be wrong."""
-    return mask_bytes(body, key, key[1:], key.swapcase())
+    """Return a body with the key masked, and the wrong variants that are derived from it."""
+    return mask_bytes(body, *variants(key))
 
 
 def unanswered(silent: httpx.RequestError) -> ContractBroken:

@@ -17,7 +17,7 @@ from kling_contract.client.images import data_uri
 from kling_contract.contract import Contract
 from kling_contract.contract.documents import FIXTURES
 from kling_contract.errors import ContractBroken
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 
 __all__ = ["CLAIMS", "EXPLORATIONS", "claims_for", "photo_payload"]
 
@@ -39,7 +39,7 @@ def claims_for(*, creations: int | None = 0) -> list[Claim]:
 
 def photo_payload(contract: Contract) -> dict[str, Any]:
     """Return a payload worth paying for: a real photograph, and the shortest video that there is."""
-    minimal = smallest(plain(contract.request_schema))
+    minimal = minimal_value(resolve(contract.request_schema))
     durations = contract.request_schema["properties"].get("duration", {}).get("enum")
     picture = {"image_url": data_uri(_PHOTOGRAPH), "prompt": "The cat blinks slowly and turns its head to the window."}
     return {**minimal, **picture, **({"duration": min(durations)} if durations else {})}

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from kling_contract.checks.lifecycle_claims import check_video
 from kling_contract.checks.target import Target
-from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken
 from kling_contract.generation import Generation
@@ -24,7 +24,7 @@ from kling_contract.violation import has_errors
 
 __all__ = ["GenerationMachine", "machine_for"]
 
-_WHEN = ("operation", "after", "times")
+_WHEN = ("operation", "skip", "times")
 _ROUNDS = 4
 _HONEST = {*_WHEN, "refusal", "status", "latency", "drop", "truncate"}
 _LATEST = 3600.0  # seconds by which a response is late
@@ -56,7 +56,7 @@ def _failing(*, contract: Contract) -> SearchStrategy[dict[str, Any]]:
         status = reasons[fault["refusal"]].status_code if "refusal" in fault else fault.get("status", least)
         if _HONEST.issuperset(fault) and status >= least:
             return fault
-        return {name: fault[name] for name in _WHEN if name in fault} | {"drop": "after"}
+        return {name: fault[name] for name in _WHEN if name in fault} | {"drop": "after_processing"}
 
     return scenarios(contract=contract).map(
         lambda scenario: {**scenario, "faults": list(map(honest, scenario.get("faults", ())))}
@@ -83,7 +83,7 @@ class GenerationMachine(RuleBasedStateMachine):
         self._seen: dict[str, _Seen] = {}
         self._calm: dict[str, Any] = {}
         self._troubled = False
-        self._broken = SyncDoor(self.target.http, self.target.clock).broken
+        self._broken = SyncHttpAdapter(self.target.http, self.target.clock).transport_errors
         if self.target.play is not None:
             self.target.play(self._calm)
 
@@ -137,7 +137,9 @@ class GenerationMachine(RuleBasedStateMachine):
     def poll_strange_ids(self, generation_id: str, strange: str) -> None:
         """An id that nobody was given is unknown, however much it looks like one that somebody was."""
         ids = (strange, generation_id + strange, generation_id[:-1], generation_id.swapcase())
-        for unknown in [each for each in dict.fromkeys(ids) if each not in self._seen]:  # in order: a seed repeats a run
+        for unknown in [
+            each for each in dict.fromkeys(ids) if each not in self._seen
+        ]:  # in order: a seed repeats a run
             self._refused(self._call(self.target.poll, unknown), "unknown_generation")
 
     @rule(generation_id=ids)

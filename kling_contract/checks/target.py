@@ -14,11 +14,11 @@ import httpx
 from kling_contract.checks.guard import excerpt, without_key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, Operation
-from kling_contract.errors import ContractBroken
+from kling_contract.errors import ContractBroken, InvalidJson
 from kling_contract.generation import Generation
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import Key, redacted
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 from kling_contract.validation import check_response
 from kling_contract.validation.messages import operation_of, same_media_type
 from kling_contract.validation.validator import Validator
@@ -101,7 +101,7 @@ class Target:
 
     def minimal_payload(self) -> dict[str, Any]:
         """Return the payload that creates send by default: the required members alone, unless the target has its own."""
-        return dict(smallest(plain(self.contract.request_schema)) if self.payload is None else self.payload)
+        return dict(minimal_value(resolve(self.contract.request_schema)) if self.payload is None else self.payload)
 
     def send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Any:
         """Return the response to a request for a path, or for a whole URL; `headers` are by default those with the key.
@@ -215,7 +215,9 @@ class Target:
         if status >= 400:
             if operation is None or status not in operation.responses:
                 envelope = Validator(contract.error_schema, contract=contract, undeclared="notice", part="response")
-                found += [str(violation) for violation in envelope.text(content) if violation.severity == "error"]
+                found += [
+                    str(violation) for violation in envelope.validate_text(content) if violation.severity == "error"
+                ]
             for name, template in refusals.body.items():
                 if template == "{status_code}" and not found and str(_member(content, name, status)) != str(status):
                     found.append(f"its {name} is not {status}")

@@ -29,8 +29,7 @@ def command(output: Path) -> None:
     import httpx
 
     from fake_server.server import FakeServer
-    from kling_contract.client import Client
-    from kling_contract.client.client import Generation
+    from kling_contract.client import Client, Generation
     from kling_contract.reports import FileResult, render
     from kling_contract.validation import validate
 

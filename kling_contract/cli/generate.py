@@ -12,11 +12,11 @@ from typing import Any
 import click
 
 from kling_contract.cli import options
-from kling_contract.client import Client
-from kling_contract.client.calls import IMAGE, completed
-from kling_contract.client.client import Generation
+from kling_contract.client import Client, Generation
+from kling_contract.client.fields import IMAGE, build_payload
 from kling_contract.contract import Contract
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.validation import validate
 from kling_contract.violation import Severity, Strictness, failing
@@ -92,7 +92,7 @@ def command(
         if live
         else client_on_fake(contract, scenario, strictness, fail_on) as client
     ):
-        body = completed(given, image, {}, contract=contract)
+        body = build_payload(given, image, {}, contract=contract)
         violations = validate(body, contract=contract, strictness=strictness)
         if not any(violation.severity in failing(fail_on) for violation in violations):  # else the client refuses it
             for violation in violations:

@@ -105,11 +105,9 @@ gateway = fixture()
 TestGateway = contract_tests("gateway", key=KEY, allow_create=True)
 """
     )
-    explored = [claim.name for claim in EXPLORATIONS]
     done = suite.runpytest_inprocess(
         "-p",
         "no:cacheprovider",
-        *(f"--deselect=::{name}" for name in explored),
         "-k",
         "not any-order and not schemathesis",
     )

@@ -43,14 +43,14 @@ def fake_with(*faults: Fault) -> FakeServer:
 
 
 @pytest.mark.parametrize("name", ALL_BUT_HANDLE)
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before_processing", "after_processing"])
 def test_a_dropped_connection(name: str, when: Any, contract: Contract, caplog: pytest.LogCaptureFixture) -> None:
     """A connection that is dropped is the library's own error; before, nothing is created, after, one is; the next call works."""
     fake = fake_with(Fault(operation="createGeneration", times=1, drop=when))
     with ADAPTERS[name](fake) as send:
         with pytest.raises(of(name, DROPPED)):
             send(create(contract))
-        assert len(fake.generations) == (when == "after")
+        assert len(fake.generations) == (when == "after_processing")
         assert send(create(contract)).status == contract.create.success
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -273,3 +274,55 @@ def test_streams_are_read_whole(library: Any) -> None:
     with recorder.intercept(), library.stream("POST", API, verify=False, content=iter([b"a ", b"body"])) as response:
         assert b"".join(response.iter_bytes()) == b"recorder"
     assert recorder.seen[0].body == b"a body"
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=names)
+def test_a_function_can_be_decorated(library: Any) -> None:
+    """In each call of a decorated function the calls are caught, also in one inside another, and after it they are not."""
+    recorder = Recorder()
+
+    @recorder.intercept()
+    def call(again: int) -> list[str]:
+        """Call the API."""
+        texts = call(again - 1) if again else []
+        return [*texts, get(library, API).text]
+
+    assert call.__doc__ == "Call the API."
+    for _ in range(2):
+        assert call(1) == ["recorder", "recorder"]
+        assert not any(mocker.routers for mocker in Mocker.registry.values())
+    assert len(recorder.seen) == 4
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=names)
+def test_a_coroutine_function_can_be_decorated(library: Any) -> None:
+    """The calls of a decorated coroutine function are caught while it runs, not while its coroutine is made."""
+    recorder = Recorder()
+
+    @recorder.intercept()
+    async def call() -> str:
+        await asyncio.sleep(0)
+        async with library.AsyncClient(verify=False) as client:
+            return str((await client.get(API)).text)
+
+    assert inspect.iscoroutinefunction(call)
+    coroutine = call()
+    assert not any(mocker.routers for mocker in Mocker.registry.values())
+    assert asyncio.run(coroutine) == "recorder"
+
+
+def test_what_would_run_outside_is_not_decorated() -> None:
+    """A generator function, whose body runs after its call, and a class are refused: their calls would cost money."""
+
+    def generate() -> Iterator[None]:
+        yield
+
+    async def generate_async() -> AsyncIterator[None]:
+        yield
+
+    class Tests:
+        pass
+
+    for wrong in (generate, generate_async, Tests):
+        with pytest.raises(TypeError, match=r"inside it"):
+            Recorder().intercept()(wrong)

@@ -246,7 +246,7 @@ def test_a_reset_begins_the_recording_again() -> None:
 @given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(CONTRACT.lifecycle.statuses)), max_size=6))
 def test_timelines_are_those_that_were_seen(polls: list[tuple[int, str]]) -> None:
     """The fake knows what a recorded generation will do: its timeline is what was seen of it."""
-    was = Journal()
+    was = Journal(CONTRACT)
     was.add(shown(0, CONTRACT.lifecycle.initial, create=True))
     for at, status in sorted(polls, key=lambda poll: poll[0]):
         was.add(shown(at, status))
@@ -336,7 +336,7 @@ def shown(at: float, status: str, *, create: bool = False, **more: Any) -> Excha
 
 def journal(video: dict[str, Any], status: str) -> Journal:
     """Return the journal of a generation that had a video after a minute."""
-    made = Journal()
+    made = Journal(CONTRACT)
     made.add(shown(0, CONTRACT.lifecycle.initial, create=True))
     made.add(shown(60, status, video=video))
     return made

@@ -59,15 +59,15 @@ def played(*faults: Fault, **options: Any) -> FakeServer:
     st.none() | st.integers(1, 4),
     st.lists(st.sampled_from(["createGeneration", "getGeneration"]), max_size=24),
 )
-def test_a_fault_hits_the_calls_it_names(operation: Any, after: int, times: int | None, calls: list[str]) -> None:
-    """A fault hits the calls of its operation from `after` on, `times` of them, whatever other calls come in between."""
+def test_a_fault_hits_the_calls_it_names(operation: Any, skip: int, times: int | None, calls: list[str]) -> None:
+    """A fault lets `skip` calls of its operation pass and hits the next `times`, whatever other calls come in between."""
     other: Any = "createGeneration" if operation == "getGeneration" else "getGeneration"
-    fake = played(Fault(operation=operation, after=after, times=times, status=599), Fault(operation=other, status=598))
+    fake = played(Fault(operation=operation, skip=skip, times=times, status=599), Fault(operation=other, status=598))
     own = 0
     for call in calls:
         reply = create(fake) if call == "createGeneration" else get(fake, "nobody")
         if call == operation:
-            assert (reply.status == 599) == (after <= own < after + (math.inf if times is None else times))
+            assert (reply.status == 599) == (skip <= own < skip + (math.inf if times is None else times))
             own += 1
         else:
             assert reply.status == 598
@@ -79,12 +79,12 @@ def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
     kinds: dict[str, dict[str, Any]] = {
         "refused": {"refusal": next(iter(REASONS))},
         "answered": {"status": CONTRACT.create.success, "body": {"id": "a"}},
-        "before": {"drop": "before"},
-        "after": {"drop": "after"},
+        "before": {"drop": "before_processing"},
+        "after": {"drop": "after_processing"},
         "patched": {"patch": {"id": "another"}},
     }
     faults = [
-        Fault(operation="createGeneration", after=call, times=1, **kinds[fate])
+        Fault(operation="createGeneration", skip=call, times=1, **kinds[fate])
         for call, fate in enumerate(fates)
         if fate in kinds
     ]
@@ -99,7 +99,7 @@ def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
 
 FIELDS = {
     "operation": st.sampled_from([*OPERATIONS, "delete", 1]),
-    "after": st.sampled_from([0, 3, -1, 1.5]),
+    "skip": st.sampled_from([0, 3, -1, 1.5]),
     "times": st.sampled_from([1, 5, 0]),
     "refusal": st.sampled_from([*REASONS, 5]),
     "status": st.sampled_from([200, 503, 599, 100, 600, "500"]),
@@ -109,7 +109,7 @@ FIELDS = {
     "body": st.sampled_from(["", "text", {}, [], {"a": None}, 5]),
     "patch": st.sampled_from([{}, {"a": None}, []]),
     "latency": st.sampled_from([0.5, 3, 0, -1, "1"]),
-    "drop": st.sampled_from(["before", "after", "never"]),
+    "drop": st.sampled_from(["before_processing", "after_processing", "never"]),
     "truncate": st.sampled_from([1, 100, 0, 2.5]),
     "odd": st.just(1),
 }
@@ -123,27 +123,30 @@ FIELDS = {
 def test_two_judges_agree_on_faults(data: dict[str, Any]) -> None:
     """What the schema allows, in another validator's eyes, is a fault; anything else is refused with words."""
     if REFEREE.is_valid(data):
-        assert Fault.from_data(data).data() == {"after": 0, **data}
+        assert Fault.from_data(data).data() == {"skip": 0, **data}
     else:
-        with pytest.raises(ValueError, match=r"this is no fault: ."):
+        with pytest.raises(ValueError, match=r"invalid fault: ."):
             Fault.from_data(data)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"operation": "getGeneration"}, "nothing goes wrong.*refusal, status.*truncate"),
+        (
+            {"operation": "getGeneration"},
+            "^invalid fault: it has no effect; give at least one of refusal, status.*truncate$",
+        ),
         ({"operation": "poll", "status": 500}, "operation: .*createGeneration"),
-        ({"operation": "getGeneration", "after": -1, "status": 500}, "after: .*0"),
+        ({"operation": "getGeneration", "skip": -1, "status": 500}, "skip: .*0"),
         ({"operation": "getGeneration", "times": 0, "status": 500}, "times: .*1"),
         ({"operation": "getGeneration", "latency": math.inf}, "latency: "),
         ({"operation": "getGeneration", "truncate": 0}, "truncate: "),
-        ({"operation": "getGeneration", "refusal": "x", "status": 500}, "status: Beside refusal"),
-        ({"operation": "getGeneration", "body": "x", "patch": {}}, "patch: Beside body"),
-        ({"operation": "getGeneration", "drop": "before", "status": 500}, "status: Beside a drop"),
-        ({"operation": "getGeneration", "drop": "after", "body": "x"}, "body: Beside drop"),
-        ({"operation": "getGeneration", "drop": "after", "truncate": 5}, "truncate: Beside drop"),
-        ({"operation": "download", "patch": {}}, "patch: Of a download"),
+        ({"operation": "getGeneration", "refusal": "x", "status": 500}, "status: not allowed with refusal"),
+        ({"operation": "getGeneration", "body": "x", "patch": {}}, "patch: not allowed with body"),
+        ({"operation": "getGeneration", "drop": "before_processing", "status": 500}, "status: not allowed with drop"),
+        ({"operation": "getGeneration", "drop": "after_processing", "body": "x"}, "body: allowed with drop only"),
+        ({"operation": "getGeneration", "drop": "after_processing", "truncate": 5}, "truncate: not allowed with drop"),
+        ({"operation": "download", "patch": {}}, "patch: not allowed for downloads"),
         ({"operation": "getGeneration", "headers": {"a": "b\r\nc: d"}}, "headers/a: .*one line"),
         ({"operation": "getGeneration", "headers": {"Transfer-Encoding": "x"}}, "headers: .*tokens"),
     ],
@@ -239,7 +242,8 @@ def test_a_broken_off_response_stays_broken_off(
 def test_the_journal_has_what_was_lost() -> None:
     """Of a lost answer the journal has the true one, cut to nothing; of a call that was never read it has no status."""
     fake = played(
-        Fault(operation="createGeneration", times=1, drop="after"), Fault(operation="createGeneration", drop="before")
+        Fault(operation="createGeneration", times=1, drop="after_processing"),
+        Fault(operation="createGeneration", drop="before_processing"),
     )
     create(fake), create(fake)
     lost, unread = (exchange.reply for exchange in fake.journal)
@@ -305,7 +309,7 @@ def test_counting_begins_anew() -> None:
     fake = played(Fault(operation="getGeneration", times=1, status=502))
     missing = REASONS["unknown_generation"].status_code
     assert [get(fake, "x").status for _ in range(2)] == [502, missing]
-    fake.play({"faults": [{"operation": "getGeneration", "after": 1, "status": 503}]})
+    fake.play({"faults": [{"operation": "getGeneration", "skip": 1, "status": 503}]})
     assert [get(fake, "x").status for _ in range(2)] == [missing, 503]
     fake.reset()
     assert fake.scenario.name == "odd"

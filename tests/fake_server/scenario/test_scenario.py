@@ -50,13 +50,21 @@ def ended(scenario: Any, tmp_path: Path, **options: Any) -> tuple[FakeServer, st
 
 @pytest.mark.parametrize("name", scenarios())
 def test_shipped_scenarios_keep_the_schema(name: str) -> None:
-    """Each shipped scenario keeps its schema in another validator's eyes, has its file's name, and says in one line what for."""
+    """Each shipped scenario is valid for another validator, has its file's name, and says in one line what happens."""
     data = read_json(FOLDER / f"{name}.json")
     REFEREE.validate(data)
     assert data["name"] == name
     assert data["purpose"].endswith((".", "?"))
     assert "\n" not in data["purpose"]
     assert (FOLDER / data["$schema"]).resolve() == SCHEMAS / "scenario.schema.json"
+
+
+def test_the_list_of_scenarios_is_complete() -> None:
+    """The README beside the scenarios lists each of them once, linked to its file, with its purpose."""
+    readme = (FOLDER / "README.md").read_text()
+    listed = [line for line in readme.splitlines() if line.startswith("| [")]
+    rows = [f"| [{name}]({name}.json) | {Scenario.load(name).purpose} |" for name in scenarios()]
+    assert sorted(listed) == sorted(rows)
 
 
 def test_the_schema_is_a_schema() -> None:

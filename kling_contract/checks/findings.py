@@ -56,6 +56,37 @@ class Finding:
         """The other payloads in words; empty if there are none."""
         return f"{self.others} other payload{'s' * (self.others > 1)}" if self.others else ""
 
+    @property
+    def rule(self) -> str:
+        """The claim, as a report of several kinds of results has it."""
+        return self.claim
+
+    @property
+    def part(self) -> str:
+        """The document that says so, as a report of several kinds of results has it."""
+        return self.document
+
+    @property
+    def message(self) -> str:
+        """All of it in one line."""
+        found = [
+            f"expected: {self.expected}",
+            f"actual: {self.actual}",
+            self.problem,
+            self.also and f"also {self.also}",
+        ]
+        return f"{self.description} {'; '.join(filter(None, [*found, self.reproduce]))}"
+
+    @property
+    def line(self) -> None:
+        """None: the place is a pointer into the document."""
+        return None
+
+    @property
+    def column(self) -> None:
+        """None, as for `line`."""
+        return None
+
     def __str__(self) -> str:
         payload = "" if self.payload is None else json.dumps(self.payload, ensure_ascii=False)
         rows = [
@@ -86,6 +117,16 @@ class CheckResult:
     findings: tuple[Finding, ...] = ()
     skipped: str | None = None
     incomplete: bool = False
+
+    @property
+    def name(self) -> str:
+        """The claim, as a report of several kinds of results has it."""
+        return self.claim
+
+    @property
+    def unreadable(self) -> str | None:
+        """Why the claim was not checked to its end; None if it was, or if a finding says so."""
+        return self.skipped if self.incomplete and not self.findings else None
 
 
 def finding(claim: Claim, broken: ContractBroken, *, contract: Contract, key: str) -> Finding:

@@ -10,8 +10,8 @@ from kling_contract import reports, violation
 from kling_contract.checks.findings import CheckResult, Finding
 from kling_contract.contract import Contract
 from kling_contract.display import printable
-from kling_contract.reports import FileResult, Format
-from kling_contract.violation import Severity, Violation
+from kling_contract.reports import Format
+from kling_contract.violation import Severity
 
 __all__ = ["CheckReport", "best", "compared", "lines"]
 
@@ -70,11 +70,12 @@ def lines(report: CheckReport, format: Format) -> Iterator[str]:  # noqa: A002
             {"version": 1, **named, **counted, "results": [asdict(result) for result in report.results]}, indent=1
         )
     elif format == "junit":
-        yield from reports.lines([_case(result) for result in report.results], "junit", fail_on=report.fail_on)
+        yield from reports.junit(report.results, fail_on=report.fail_on)
+    elif format == "sarif":
+        yield from reports.sarif(map(_InDocument, report.findings))
     else:
-        placed = [_placed(finding) for finding in report.findings]
-        shown = list(reports.lines(placed, format))
-        yield from (*shown[:-1], _summary(report)) if format == "github" else shown
+        yield from reports.github_annotations(map(_InDocument, report.findings))
+        yield _summary(report)
 
 
 def compared(revisions: Mapping[str, int]) -> Iterator[str]:
@@ -107,24 +108,18 @@ def _summary(report: CheckReport) -> str:
     return f"{report.server} against {report.revision}: {counts}; {report.sent} requests, --seed {report.seed}"
 
 
-def _case(result: CheckResult) -> FileResult:
-    """Return a claim as a test case of JUnit: one that was not checked to its end is an error."""
-    if result.incomplete and not result.findings:
-        return FileResult(result.claim, unreadable=result.skipped)
-    if result.skipped:
-        return FileResult(result.claim, [Violation("", "skipped", result.skipped, severity="notice", part="claim")])
-    return FileResult(result.claim, [_violation(finding) for finding in result.findings])
+@dataclass(frozen=True, slots=True)
+class _InDocument:
+    """A finding as one in a file: the document that it rests on."""
 
+    finding: Finding
+    unreadable: None = None
+    skipped: None = None
 
-def _placed(finding: Finding) -> FileResult:
-    """Return a finding as one in a file: the document that it rests on."""
-    return FileResult(f"schemas/{finding.revision}/{finding.document}", [_violation(finding)])
+    @property
+    def name(self) -> str:
+        return f"schemas/{self.finding.revision}/{self.finding.document}"
 
-
-def _violation(finding: Finding) -> Violation:
-    problem = f" ({finding.problem})" if finding.problem else ""
-    message = f"{finding.description} expected: {finding.expected}; actual: {finding.actual}{problem}"
-    hint = finding.reproduce or None
-    return Violation(
-        finding.pointer, finding.claim, message, hint=hint, part=finding.document, severity=finding.severity
-    )
+    @property
+    def findings(self) -> tuple[Finding]:
+        return (self.finding,)

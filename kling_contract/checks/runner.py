@@ -7,32 +7,25 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from http.cookiejar import CookieJar
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from kling_contract.checks.claims import Claim
-from kling_contract.checks.deadline import BoundedClock, Deadline, DeadlineExceeded
+from kling_contract.checks.connection import Connection
+from kling_contract.checks.deadline import Deadline, DeadlineExceeded
 from kling_contract.checks.findings import CheckResult, Finding, finding
-from kling_contract.checks.guard import ClientTransport, CreationGuard, NoCookies, excerpt, unanswered, why_silent
+from kling_contract.checks.guard import unanswered
 from kling_contract.checks.plan import claims_for
 from kling_contract.checks.restricted import uncreatable
-from kling_contract.checks.steering import FakeControl
 from kling_contract.checks.target import EXAMPLES, Target
 from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken, ServerUnreachable
-from kling_contract.hosts import is_loopback, root_of
 
 __all__ = ["CheckRun", "check"]
 
 _E = TypeVar("_E", bound=BaseException)
-_NO_KEY = "a-key-for-a-server-of-your-own"
-_NOBODY = "kling-contract-check"
 _FREE_SECONDS, _OWN_SECONDS = 300.0, 900.0
-_IDLE = 1.0  # seconds
 _SILENCES = 3  # claims in a row without any response, after which the server is gone
 
 
@@ -69,37 +62,25 @@ class CheckRun:
         self._creations = creations
         self._deadline = Deadline(time_limit)
         self._grace = grace
-        if isinstance(server, Target):
-            key, root, clock = server.key, "", server.clock
-            inner: httpx.BaseTransport = ClientTransport(server.http)
-        else:
-            key, root = key or _NO_KEY, root_of(server, allow_remote=allow_remote)  # before anything is opened
-            clock = BoundedClock(self._deadline, longest=self.contract.observed.polling.interval)
-            # Idle connections are closed before any server does so: else a request could meet one that is just being closed.
-            inner = httpx.HTTPTransport(limits=httpx.Limits(keepalive_expiry=_IDLE), proxy=_proxy(root))
-        self._guard = CreationGuard(inner, deadline=self._deadline, key=key, creations=creations)
-        steered = CreationGuard(inner, deadline=self._deadline, key=key, creations=None)
-        self._control = httpx.Client(transport=steered, cookies=CookieJar(NoCookies()))
-        identity = {"accept-encoding": "identity"}
-        http = httpx.Client(transport=self._guard, headers=identity, cookies=CookieJar(NoCookies()))
-        self._http = http
-        target = (
-            server
-            if isinstance(server, Target)
-            else Target(http=http, key=key, base_url=root, clock=clock, contract=self.contract)
+        self._connection = Connection(
+            server,
+            contract=self.contract,
+            creations=creations,
+            deadline=self._deadline,
+            key=key,
+            allow_remote=allow_remote,
         )
-        self._target = replace(target, http=http, seed=self.seed, examples=examples)
-        self._connected = False
+        self._examples = examples
 
     @property
     def sent(self) -> int:
         """How many requests were sent."""
-        return self._guard.sent
+        return self._connection.guard.sent
 
     @property
     def stopped(self) -> bool:
         """Whether something was created that must not be, so that nothing is sent any more."""
-        return self._guard.stopped
+        return self._connection.guard.stopped
 
     def __enter__(self) -> Self:
         return self
@@ -109,49 +90,13 @@ class CheckRun:
 
     def close(self) -> None:
         """Close every connection."""
-        self._http.close()
-        self._control.close()
-
-    def connect(self) -> None:
-        """Send a first request, and look whether the server's clock can be moved. Do nothing the second time.
-
-        Raise ServerUnreachable if nobody answers, if the server redirects elsewhere, or does not take the key.
-        """
-        if self._connected:
-            return
-        root = self._target.origin
-        try:
-            response = self._target.poll(_NOBODY)
-        except DeadlineExceeded:
-            raise ServerUnreachable(f"{root} did not answer within {self.time_limit:g} seconds") from None
-        except httpx.RequestError as silent:
-            raise ServerUnreachable(
-                f"{root} does not answer: {excerpt(why_silent(silent), self._target.key)}"
-            ) from silent
-        unauthorized = self.contract.observed.refusals.reasons["unauthorized"].status_code
-        if response.status_code == unauthorized:
-            raise ServerUnreachable(f"{root} answers {unauthorized}: it does not take the key; give one that it takes")
-        if response.has_redirect_location:
-            there = excerpt(response.headers["location"], self._target.key)
-            raise ServerUnreachable(
-                f"{root} redirects to {there}, where the key was not sent: give the URL that answers by itself"
-            )
-        if self._creations != 0 and isinstance(self._target.clock, BoundedClock):
-            try:
-                fake = FakeControl.at(root, self._control)
-            except DeadlineExceeded:
-                raise ServerUnreachable(
-                    f"{root}/_fake did not answer to its end within {self.time_limit:g} seconds"
-                ) from None
-            if fake is not None:
-                self._target = replace(self._target, clock=fake, spent=fake.spent, play=fake.play)
-        self._connected = True
+        self._connection.close()
 
     def check(self, claim: Claim) -> CheckResult:
         """Check one claim. Raise ServerUnreachable, DeadlineExceeded."""
-        self.connect()
+        self._connection.meet(self.time_limit)
         assumptions: list[ContractBroken] = []
-        target = replace(self._target, assumptions=assumptions)
+        target = replace(self._connection.target, assumptions=assumptions, seed=self.seed, examples=self._examples)
         if claim.free and self._creations is not None:
             target = uncreatable(target)
         if reason := claim.why_skipped(target):
@@ -202,7 +147,7 @@ class CheckRun:
     def _work(self, put: Callable[[Claim | CheckResult | BaseException | None], None]) -> None:
         gone, silences = "", 0
         try:
-            self.connect()
+            self._connection.meet(self.time_limit)
             for claim in self.claims:
                 if gone:
                     put(_incomplete(claim, gone))
@@ -236,20 +181,11 @@ class CheckRun:
         return replace(_incomplete(claim, None), findings=(self._finding(claim, silence),))
 
     def _finding(self, claim: Claim, broken: ContractBroken) -> Finding:
-        return finding(claim, broken, contract=self.contract, key=self._target.key)
+        return finding(claim, broken, contract=self.contract, key=self._connection.target.key)
 
 
 def _incomplete(claim: Claim, why: str | None) -> CheckResult:
     return CheckResult(claim=claim.name, description=claim.description, skipped=why, incomplete=True)
-
-
-def _proxy(root: str) -> str | None:
-    """Return the proxy that the environment names for a URL; None if it names none, and for this machine."""
-    url = urlsplit(root)
-    if is_loopback(url.hostname or "") or proxy_bypass(url.netloc):
-        return None
-    proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
 
 
 def _leaves(group: BaseExceptionGroup[_E]) -> Iterator[_E]:

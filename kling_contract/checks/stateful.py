@@ -1,4 +1,7 @@
-"""A state machine that checks a server of any kind and clock: whatever is done, in any order, gets the right response."""
+"""A state machine that checks a server of any kind and clock: whatever is done, in any order, gets the right response.
+
+Longer than other modules, because the rules of a machine of Hypothesis belong in one class.
+"""
 
 from __future__ import annotations
 

@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from kling_contract.checks.flaws import flaws
 from kling_contract.checks.guard import excerpt, without_key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, Operation
-from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.errors import ContractBroken
 from kling_contract.generation import Generation
 from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import Key, redacted
 from kling_contract.schema_values.rules import minimal_value, resolve
-from kling_contract.validation import check_response
-from kling_contract.validation.messages import operation_of, same_media_type
-from kling_contract.validation.validator import Validator
 
 __all__ = ["Creates", "Requests", "Target"]
 
@@ -190,44 +187,9 @@ class Target:
         self.assumptions.append(broken)
 
     def must_be_sound(self, response: Any) -> None:
-        """Raise ContractBroken if a response has `flaws`."""
-        if flaws := self.flaws(response):
-            raise self.broken(response, "a well-formed response", problem="; ".join(flaws))
-
-    def flaws(self, response: Any) -> list[str]:
-        """Return everything wrong with a response: status, media type, body, a repeated key; empty if nothing is.
-
-        Which of the 4xx a refusal must have, `must_refuse` checks.
-        """
-        contract, status, request = self.contract, response.status_code, response.request
-        content = without_key(bytes(response.content), self.key)  # a message may repeat a part of it
-        operation = operation_of(contract, request.method, str(request.url))[1]
-        violations = check_response(
-            SimpleNamespace(status_code=status, content=content), request=request, contract=contract
-        )
-        errors = [violation for violation in violations if violation.severity == "error"]
-        found = [str(error) for error in errors if error.part == "response" or not 400 <= status < 500]
-        refusals = contract.observed.refusals
-        wanted = (refusals if status >= 400 else contract.observed.answers).content_type
-        kind = response.headers.get("content-type", "")
-        if not same_media_type(kind, wanted.partition(";")[0]):
-            found.append(f"its content type is {kind or 'missing'}, not {wanted}")
-        if status >= 400:
-            if operation is None or status not in operation.responses:
-                envelope = Validator(contract.error_schema, contract=contract, undeclared="notice", part="response")
-                found += [
-                    str(violation) for violation in envelope.validate_text(content) if violation.severity == "error"
-                ]
-            for name, template in refusals.body.items():
-                if template == "{status_code}" and not found and str(_member(content, name, status)) != str(status):
-                    found.append(f"its {name} is not {status}")
-        texts = [
-            response.content.decode("utf-8", "replace"),
-            *(f"{name}: {value}" for name, value in response.headers.items()),
-        ]
-        if any(Key(self.key).hidden_in(text) != text for text in texts):
-            found.append("it repeats the key")
-        return found
+        """Raise ContractBroken if anything is wrong with the form of a response."""
+        if found := flaws(response, contract=self.contract, key=self.key):
+            raise self.broken(response, "a well-formed response", problem="; ".join(found))
 
     def shown(self, response: Any) -> str:
         """Return the beginning of the body of a response, without the key."""
@@ -258,12 +220,3 @@ def _unreadable(content: bytes) -> str:
     except ValueError as unreadable:
         return str(unreadable)
     return "the key in it makes it unreadable"
-
-
-def _member(content: bytes, name: str, default: Any) -> Any:
-    """Return a member of the object that a body holds; the default if it has none, or is not an object."""
-    try:
-        value = parse(content)
-    except InvalidJson:
-        return default
-    return value.get(name, default) if isinstance(value, dict) else default

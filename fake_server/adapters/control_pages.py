@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from fake_server.messages import Exchange, Request
 from fake_server.scenario.scenario import Scenario
 from fake_server.service.fake import Fake
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from kling_contract.clock import CALENDAR_END, VirtualClock, utc
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["PREFIX", "Pages", "Refused"]
 
@@ -159,7 +159,7 @@ class Pages:
         except DocumentError as unknown:
             raise Refused(404, f"there is no document {name!r}; there is {', '.join(known)}") from unknown
 
-    def _named(self, request: Request) -> Generation:
+    def _named(self, request: Request) -> FakeGeneration:
         ids = [value for name, value in request.query if name == "id"]
         generation = self._fake.generations.get(ids[0]) if len(ids) == 1 else None
         if generation is None:
@@ -183,7 +183,7 @@ class Pages:
             raise Refused(400, f"the body is not JSON, such as {json.dumps(example)}: {bad}") from bad
 
 
-def _entry(generation: Generation, now: float) -> dict[str, Any]:
+def _entry(generation: FakeGeneration, now: float) -> dict[str, Any]:
     values = asdict(generation)
     values["timeline"] = [asdict(step) for step in generation.timeline.steps]
     return {"id": values.pop("id"), "status": generation.status(now), **values}

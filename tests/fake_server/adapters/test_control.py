@@ -207,9 +207,9 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert sent.status == 200
     assert sent.json() == told(fake, f"generation?id={fails}")
     for _ in range(len(FAILURE.steps)):
-        told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+        told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
         seen = status(fake, fails), status(fake, completes)
-    assert seen == (FAILURE.final.status, CONTRACT.timeline.final.status)
+    assert seen == (FAILURE.final.status, CONTRACT.observed.timeline.final.status)
     ledger = told(fake, "ledger")
     assert {charge["generation_id"]: charge["state"] for charge in ledger["charges"]} == {
         fails: "void",
@@ -218,7 +218,7 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert ledger["booked"] == CONTRACT.price(CONTRACT.video_seconds(payload(CONTRACT)))
     code, message = refused(fake, f"generation?id={completes}", {"timeline": "failure"})
     assert code == 409
-    assert CONTRACT.timeline.final.status in message
+    assert CONTRACT.observed.timeline.final.status in message
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_generations_are_told() -> None:
     """The list has each generation, oldest first, with its status by now, and can be had short; each can be asked for alone."""
     fake = controlled()
     ids = [created(fake)]
-    told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+    told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
     ids += [created(fake), created(fake)]
     listed = told(fake, "generations")
     assert listed["total"] == 3

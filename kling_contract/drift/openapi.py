@@ -13,8 +13,8 @@ from kling_contract.contract import Contract
 from kling_contract.contract.observed import Tolerated
 from kling_contract.drift.document import JsonDocument
 from kling_contract.drift.normalise import Schema, normalise
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import to_pointer
 
 __all__ = ["ApiDocument", "Body", "DocumentSet", "Endpoint", "Route", "load_document"]

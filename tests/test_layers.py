@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "kling_contract.clock": "",
     "kling_contract.violation": "",
     "kling_contract.redaction": "",
-    "kling_contract.generation": "redaction",
+    "kling_contract.generation": "",
     "kling_contract.errors": "generation violation",
     "kling_contract.jsontext": "errors",
     "kling_contract.display": "errors jsontext redaction",

@@ -118,7 +118,7 @@ class ExchangeValidator:
         if operation is None or reply.status != operation.success:
             return []
         try:
-            shown = Generation.from_answer(reply.json())
+            shown = Generation.from_body(reply.json())
         except ValueError:
             return []  # what it lacks was found before
         for video in shown.videos:

@@ -54,6 +54,8 @@ def test_annotations_are_kept_on_demand() -> None:
         ({"type": "object", "anyOf": [{}]}, "#: anyOf must not have other rules"),
         ({"$ref": "other.json"}, "#/\\$ref: other.json is outside"),
         ({"$ref": "#/$defs/none"}, "#/\\$ref: there is nothing at #/\\$defs/none"),
+        ({"$ref": "#name"}, "#/\\$ref: there is nothing at #name"),
+        ({"properties": {"a/b": {"items": False}}}, "#/properties/a~1b/items: a schema is"),
         ({"$ref": "#"}, "#/\\$ref: # refers to itself"),
         ({"$defs": {"a": {"type": "null"}}, "$ref": "#/$defs/a", "type": "null"}, "#: type is both here"),
     ],

@@ -150,7 +150,7 @@ class Replay(Service):
 
     def _create(self, request: Request, now: float) -> Exchange:
         operation = self._contract.create
-        violations = tuple(self._check(request, operation).violations)
+        violations = tuple(self._check(request, operation)[2])
         if self._is_unauthorized(violations):
             return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
         payload = _content(request)
@@ -173,7 +173,7 @@ class Replay(Service):
         if generation is None or recorded is None or not recorded.goes(generation.timeline):
             return super()._get(request, now)
         operation = self._contract.get
-        violations = tuple(self._check(request, operation).violations)
+        violations = tuple(self._check(request, operation)[2])
         if self._is_unauthorized(violations):
             return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
         reply = recorded.reply(generation, now)

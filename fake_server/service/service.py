@@ -16,7 +16,7 @@ from fake_server.service.generations import Generations
 from fake_server.service.responses import Responses
 from kling_contract.contract import Contract, Operation, Timeline
 from kling_contract.errors import DocumentError
-from kling_contract.validation.messages import CheckedCall, check_call, no_operation
+from kling_contract.validation.messages import check_call, no_operation
 from kling_contract.violation import Strictness, Violation
 
 __all__ = ["Progression", "Service"]
@@ -122,8 +122,8 @@ class Service:
         headers = {"allow": ", ".join(operation.method for operation in on_path)} if on_path else None
         return self.refuse(request, now, unknown.reason or "unknown_path", [unknown], headers=headers)
 
-    def _check(self, request: Request, operation: Operation) -> CheckedCall:
-        """Find everything that is wrong with a call, as `check_request` does, and whether its key and size are accepted."""
+    def _check(self, request: Request, operation: Operation) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
+        """Check a call as `check_request` does, and its key and size as well. See `check_call` for what is returned."""
         return check_call(
             self._contract,
             operation,
@@ -138,7 +138,7 @@ class Service:
     def _create(self, request: Request, now: float) -> Exchange:
         operation = self._contract.create
         payload, _, violations = self._check(request, operation)
-        if reason := _refusal(violations):
+        if violations and (reason := _refusal(violations)):
             return self.refuse(request, now, reason, violations, operation.id)
         generation = self._generation(payload, now)
         self._generations.put(generation)
@@ -149,7 +149,7 @@ class Service:
     def _get(self, request: Request, now: float) -> Exchange:
         operation = self._contract.get
         _, query, violations = self._check(request, operation)
-        if reason := _refusal(violations):
+        if violations and (reason := _refusal(violations)):
             return self.refuse(request, now, reason, violations, operation.id)
         (parameter,) = operation.query["required"]
         asked = query.get(parameter)  # "off" accepts a query without it

@@ -6,7 +6,7 @@ import functools
 import hmac
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation, chosen
@@ -15,7 +15,6 @@ from kling_contract.validation.validator import Validator, validator_for
 from kling_contract.violation import Strictness, Violation, check_strictness
 
 __all__ = [
-    "CheckedCall",
     "check_call",
     "check_query",
     "check_request",
@@ -46,19 +45,7 @@ def check_request(
     if operation is None:
         return [unknown] if unknown else []
     query = split_url(str(request.url)).query
-    checked = check_call(contract, operation, query, _headers(request.headers), _body(request), strictness)
-    return list(checked.violations)
-
-
-class CheckedCall(NamedTuple):
-    """A request to an operation as it was read, and everything that is wrong with it.
-
-    `payload` is the decoded body (None: not JSON, or not read), `query` the parameters as `check_query` returns them.
-    """
-
-    payload: Any
-    query: Mapping[str, Any]
-    violations: Sequence[Violation]
+    return list(check_call(contract, operation, query, _headers(request.headers), _body(request), strictness)[2])
 
 
 def check_call(
@@ -71,10 +58,11 @@ def check_call(
     *,
     api_key: str | None = None,
     body_limit: int | None = None,
-) -> CheckedCall:
+) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
     """Check a request to `operation`: its raw `query`, its `headers` by lower-case name, and its body.
 
-    The violations are in the order in which the API would refuse for them. `api_key` is the only key that is valid (None:
+    Return the decoded body (None: it is not JSON, or was not read), the parameters as `check_query` returns them, and
+    everything that is wrong, in the order in which the API would refuse for it. `api_key` is the only valid key (None:
     any is), `body_limit` the most bytes that a body may have (None: any number); a larger one is not read.
     """
     unauthorized = _check_authorization(headers.get("authorization", ""), api_key)
@@ -82,7 +70,7 @@ def check_call(
     if unauthorized is not None:
         violations = (unauthorized, *violations)
     if operation.request is None:
-        return CheckedCall(None, values, violations)
+        return None, values, violations
     too_large = body_limit is not None and len(body) > body_limit
     if too_large:
         message = f"the body has {len(body):,} bytes, more than the {body_limit:,} bytes allowed"
@@ -94,9 +82,9 @@ def check_call(
     if not same_media_type(sent, operation.media_type):
         violations = (*violations, _wrong_media_type(sent, operation))
     if too_large:
-        return CheckedCall(None, values, violations)
+        return None, values, violations
     payload, wrong = validator_for(contract).parse_and_validate(body, strictness)
-    return CheckedCall(payload, values, (*violations, *wrong) if wrong else violations)
+    return payload, values, (*violations, *wrong) if wrong else violations
 
 
 def check_response(

@@ -17,8 +17,8 @@ from fake_server.service.generation import FakeGeneration
 from fake_server.service.service import Service
 from kling_contract import generation as shown
 from kling_contract.contract import Contract, Step, Timeline, revisions
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.validation.messages import check_query, operation_of
 from kling_contract.violation import Violation
 

@@ -1,10 +1,11 @@
-"""`kling-contract record`: a proxy in front of the API that judges what passes and writes it down."""
+"""`kling-contract record`: a proxy in front of the API that validates and records what passes through it."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from kling_contract import reports, violation
 from kling_contract.cli import options
-from kling_contract.violation import Violation
+from kling_contract.reports import FileResult
+from kling_contract.violation import Severity, Strictness, Violation
 
 if TYPE_CHECKING:
     from fake_server.messages import Exchange
@@ -41,16 +44,29 @@ __all__ = ["command"]
     show_default=True,
     help="The HTTP Archive to write when it ends.",
 )
+@options.report
+@options.fail_on
+@options.strictness
 @options.revision
 @click.pass_context
-def command(ctx: click.Context, upstream: str, port: int, output: Path, revision: str | None) -> None:
-    """Forward to one upstream, judge both directions, and record them until Ctrl-C.
+def command(
+    ctx: click.Context,
+    upstream: str,
+    port: int,
+    output: Path,
+    report_files: list[tuple[str, Path]],
+    fail_on: Severity,
+    strictness: Strictness,
+    revision: str | None,
+) -> None:
+    """Forward to an upstream, validate requests and responses, and record them until Ctrl-C.
 
-    Point a program at the URL printed here instead of at the API. What it sends and gets passes unchanged, and is billed if
-    the upstream bills; what breaks the contract is printed as it passes. Keys are never written down. Downloads of videos
-    do not pass here: answers are left as they are, and with them the links in them.
+    Point a program at the URL printed here instead of at the API. Requests and responses are forwarded unchanged, and are
+    billed if the upstream bills; violations are printed at once, and written to reports at the end. Keys are never written
+    down. Downloads of videos are not recorded: the links in responses still lead to the media host.
 
-    Exit code 0: what passed kept the contract; 1: it did not, or the recording could not be kept; 2: wrong usage.
+    Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse, or the recording or a report could not
+    be written; 2: wrong usage, or it cannot listen there.
     """
     from fake_server.adapters.listen import serve
     from fake_server.recording.proxy import Proxy, origin_of
@@ -66,72 +82,85 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
     except ValueError as wrong:
         raise click.BadParameter(str(wrong), param_hint="--upstream") from wrong
     contract = Contract.load(revision)
+    _, *outputs = options.open_outputs(ctx, "text", report_files)
+    recording = Recording(output)
     color = sys.stdout.isatty() if ctx.color is None else ctx.color
-    witness = _Witness(ExchangeValidator(contract), Recording(output), color=color)
-    proxy = Proxy(upstream, witness.take)
+    session = _Session(ExchangeValidator(contract, strictness=strictness), recording, color=color)
+    proxy = Proxy(upstream, session.take)
 
     def ready(url: str) -> None:
         click.echo(f"recording proxy ready on {url}  (Ctrl-C ends it)")
         click.echo(f"  upstream    {proxy.upstream}")
-        click.echo(f"  revision    {contract.revision}")
+        click.echo(f"  revision    {contract.revision}, {strictness}")
         click.echo(f"  output      {output}, when it ends")
 
     try:
         serve(proxy, port=port, on_ready=ready)
     finally:
-        code = witness.end()
-    ctx.exit(code)
+        recorded = session.end()
+        reported = options.write_reports(
+            outputs, lambda report: reports.lines(session.results, report.format, fail_on=fail_on)
+        )
+    ctx.exit(0 if recorded and reported and not session.found(violation.failing(fail_on)) else 1)
 
 
-class _Witness:
-    """Judges what passes, says what is wrong with it, and writes it down."""
+class _Session:
+    """Validates each exchange, shows what is wrong with it, and records it.
 
-    def __init__(self, judge: ExchangeValidator, recording: Recording, *, color: bool) -> None:
-        self._judge = judge
+    `results` are its exchanges, in order, with their violations.
+    """
+
+    def __init__(self, validator: ExchangeValidator, recording: Recording, *, color: bool) -> None:
+        self.results: list[FileResult] = []
+        self._validator = validator
         self._recording = recording
         self._color = color
-        self._found: Counter[str] = Counter()
-        self._unwritten = False
+        self._complete = True
+
+    def found(self, severities: Collection[Severity]) -> bool:
+        """Whether there is a violation of one of `severities`."""
+        return any(found.severity in severities for result in self.results for found in result.violations)
 
     def take(self, exchange: Exchange) -> None:
         """Validate, record and show one exchange. Nothing that fails here stops the traffic."""
         from fake_server.recording.traffic import title
-        from kling_contract import reports
-        from kling_contract.reports import FileResult
 
-        violations = self._judge.judge(exchange)
+        violations = self._validator.judge(exchange)
         if exchange.failure is not None:
             lost = Violation("", "answer", exchange.failure, "warning", part="response")
-            violations = (*(each for each in violations if each.rule != lost.rule), lost)
-        kept = self._recording.without_keys(replace(exchange, violations=violations))
-        self._found.update(each.severity for each in violations)
+            violations = (*(found for found in violations if found.rule != lost.rule), lost)
+        recorded = self._recording.without_keys(replace(exchange, violations=violations))
+        result = FileResult(title(recorded), recorded.violations)
+        self.results.append(result)
         try:
-            self._recording.add(kept)
+            self._recording.add(recorded)
         except OSError as full:
-            if not self._unwritten:
-                _say(f"kling-contract: {full.strerror}: from here on not everything is recorded", err=True)
-            self._unwritten = True
-        *lines, _ = reports.lines([FileResult(title(kept), kept.violations)], "text", color=self._color)
+            if self._complete:
+                _echo(f"kling-contract: {full.strerror}: from here on not everything is recorded", err=True)
+            self._complete = False
+        *lines, _ = reports.lines([result], "text", color=self._color)
         for line in lines:
-            _say(line)
+            _echo(line)
 
-    def end(self) -> int:
-        """Keep the recording, say so, and return the exit code."""
-        passed, path = self._recording.exchanges, self._recording.path
-        kept = self._recording.keep()
-        if kept:
-            found = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in sorted(self._found.items())]
-            _say(f"{passed} exchanges in {path}; {', '.join(found) or 'nothing was wrong'}")
-        elif passed:
-            _say(
-                f"kling-contract: a key stood in the recording, in a place where it was no key yet: {path} is not kept",
+    def end(self) -> bool:
+        """Finish the recording, say where it is, and return whether it is complete."""
+        count, path = self._recording.exchanges, self._recording.path
+        if self._recording.keep():
+            severities = Counter(found.severity for result in self.results for found in result.violations)
+            found = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in sorted(severities.items())]
+            _echo(f"{count} exchanges in {path}; {', '.join(found) or 'nothing is wrong'}")
+            return self._complete
+        if count:
+            _echo(
+                "kling-contract: an API key was recorded before it was known to be one, so the recording was deleted: "
+                f"{path} is not written",
                 err=True,
             )
-        else:
-            _say(f"nothing passed, so there is no {path}")
-        return 1 if self._found["error"] or self._unwritten or (passed and not kept) else 0
+            return False
+        _echo(f"nothing was recorded, so {path} is not written")
+        return self._complete
 
 
-def _say(line: str, *, err: bool = False) -> None:
-    with contextlib.suppress(OSError):  # that nobody reads any more ends no recording
+def _echo(line: str, *, err: bool = False) -> None:
+    with contextlib.suppress(OSError):  # recording goes on when nobody reads the output any more
         click.echo(line, err=err)

@@ -11,8 +11,9 @@ import jsonschema_rs
 
 from kling_contract.contract import Contract, chosen, history
 from kling_contract.contract.observed import Tolerated
+from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.location import locate
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.validation import wording
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness

@@ -47,10 +47,29 @@ class Violation:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Why the API refuses a request with this error, as `observed.refusals.reasons` names it; None for a response."""
+        return _REASONS_BY_RULE.get((self.part, self.rule)) or _REASONS_BY_PART.get(self.part)
+
     def __str__(self) -> str:
         where = self.pointer if self.part == "body" else f"{self.part} {self.pointer}".rstrip()
         text = f"{where or 'the whole'}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
+
+
+_REASONS_BY_RULE = {
+    ("header", "security"): "unauthorized",
+    ("header", "mediaType"): "wrong_media_type",
+    ("body", "size"): "too_large",
+    ("query", "unknown"): "unknown_generation",
+}
+_REASONS_BY_PART = {
+    "path": "unknown_path",
+    "method": "wrong_method",
+    "query": "invalid_query",
+    "body": "invalid_body",
+}
 
 
 def check_strictness(strictness: Strictness) -> Strictness:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from io import TextIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 import click
@@ -67,53 +70,82 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
         raise click.BadParameter(str(wrong), param_hint="--upstream") from wrong
     contract = Contract.load(revision)
     color = sys.stdout.isatty() if ctx.color is None else ctx.color
-    witness = _Witness(ExchangeValidator(contract), Recording(output), color=color)
-    proxy = Proxy(upstream, witness.take)
+    recording = Recording(output)
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(_unblocked(sys.stderr))
+        lines = stack.enter_context(_unblocked(sys.stdout, errors))
+        session = RecordingSession(ExchangeValidator(contract), recording, lines, errors, color=color)
+        proxy = Proxy(upstream, session.on_exchange)
 
-    def ready(url: str) -> None:
-        click.echo(f"recording proxy ready on {url}  (Ctrl-C ends it)")
-        click.echo(f"  upstream    {proxy.upstream}")
-        click.echo(f"  revision    {contract.revision}")
-        click.echo(f"  output      {output}, when it ends")
+        def ready(url: str) -> None:
+            click.echo(
+                f"recording proxy ready on {url}  (Ctrl-C ends it)\n"
+                f"  upstream    {proxy.upstream}\n"
+                f"  revision    {contract.revision}\n"
+                f"  output      {output}, when it ends"
+            )
 
-    try:
-        serve(proxy, port=port, on_ready=ready)
-    finally:
-        code = witness.end()
+        try:
+            with contextlib.redirect_stderr(errors):  # the web server writes there, too
+                serve(proxy, port=port, on_ready=ready)
+        finally:
+            code = session.end()
     ctx.exit(code)
 
 
-class _Witness:
-    """Judges what passes, says what is wrong with it, and writes it down."""
+@contextlib.contextmanager
+def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Iterator[TextIOBase]:
+    """Open a stream on standard output or error that keeps no exchange waiting. `errors` is told when nobody reads it."""
+    from fake_server.adapters.access_log import NonBlockingStream
 
-    def __init__(self, judge: ExchangeValidator, recording: Recording, *, color: bool) -> None:
-        self._judge = judge
+    def closed(reason: str) -> None:
+        if errors is not None:
+            errors.write(
+                f"kling-contract: nothing more is printed, since standard output cannot be written: {reason}\n"
+            )
+
+    with contextlib.ExitStack() as stack:
+        # A standard stream is None if the process was started without it.
+        there = standard or stack.enter_context(Path(os.devnull).open("w"))
+        there.flush()
+        yield stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
+
+
+class RecordingSession:
+    """Validates each exchange that passes the proxy, prints its violations, and records it."""
+
+    def __init__(
+        self, validator: ExchangeValidator, recording: Recording, lines: TextIOBase, errors: TextIOBase, *, color: bool
+    ) -> None:
+        self._validator = validator
         self._recording = recording
+        self._lines = lines
+        self._errors = errors
         self._color = color
         self._found: Counter[str] = Counter()
         self._unwritten = False
 
-    def take(self, exchange: Exchange, trouble: str | None) -> None:
-        """Deal with one exchange. `trouble` is what kept its answer from arriving. Whatever fails here, traffic goes on."""
+    def on_exchange(self, exchange: Exchange) -> None:
+        """Validate, record and print one exchange. A full disk, or output that nobody reads, stops no traffic."""
+        from fake_server.recording.relay import PROXY_ERROR_HEADER
         from fake_server.recording.traffic import title
         from kling_contract import reports
         from kling_contract.reports import FileResult
 
-        violations = self._judge.judge(exchange)
-        if trouble is not None:
-            told = Violation("", "answer", trouble, "warning", part="response")
-            violations = (*(each for each in violations if each.rule != told.rule), told)
+        violations = self._validator.validate(exchange)
+        if (error := exchange.reply.headers.get(PROXY_ERROR_HEADER)) is not None:
+            why = Violation("", "unchecked", error, "warning", part="response")
+            violations = (*(violation for violation in violations if violation.rule != why.rule), why)
         kept = self._recording.without_keys(replace(exchange, violations=violations))
-        self._found.update(each.severity for each in violations)
+        self._found.update(violation.severity for violation in violations)
         try:
             self._recording.add(kept)
         except OSError as full:
             if not self._unwritten:
-                _say(f"kling-contract: {full.strerror}: from here on not everything is recorded", err=True)
+                self._errors.write(f"kling-contract: {full.strerror}: from here on not everything is recorded\n")
             self._unwritten = True
         *lines, _ = reports.lines([FileResult(title(kept), kept.violations)], "text", color=self._color)
-        for line in lines:
-            _say(line)
+        self._lines.write("".join(f"{line}\n" for line in lines))
 
     def end(self) -> int:
         """Keep the recording, say so, and return the exit code."""
@@ -121,17 +153,11 @@ class _Witness:
         kept = self._recording.keep()
         if kept:
             found = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in sorted(self._found.items())]
-            _say(f"{passed} exchanges in {path}; {', '.join(found) or 'nothing was wrong'}")
+            self._lines.write(f"{passed} exchanges in {path}; {', '.join(found) or 'nothing was wrong'}\n")
         elif passed:
-            _say(
-                f"kling-contract: a key stood in the recording, in a place where it was no key yet: {path} is not kept",
-                err=True,
+            self._errors.write(
+                f"kling-contract: an API key was recorded before it was known to be one; {path} was discarded\n"
             )
         else:
-            _say(f"nothing passed, so there is no {path}")
+            self._lines.write(f"nothing passed, so there is no {path}\n")
         return 1 if self._found["error"] or self._unwritten or (passed and not kept) else 0
-
-
-def _say(line: str, *, err: bool = False) -> None:
-    with contextlib.suppress(OSError):  # that nobody reads any more ends no recording
-        click.echo(line, err=err)

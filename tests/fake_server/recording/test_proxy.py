@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -26,7 +27,7 @@ from fake_server.adapters.live import live
 from fake_server.messages import Exchange
 from fake_server.recording.capture import BodyCapture, decompressed
 from fake_server.recording.proxy import Proxy, origin_of
-from fake_server.recording.relay import MARK
+from fake_server.recording.relay import PROXY_ERROR_HEADER, Relay, end_to_end
 from kling_contract.clock import VirtualClock
 from tests.support.calls import creating
 
@@ -35,20 +36,22 @@ PATIENCE = 30  # seconds after which a test that waits has failed
 
 @dataclass
 class Proxied:
-    """A proxy that runs, and what has passed it."""
+    """A proxy that runs, and the exchanges that passed it."""
 
     url: str
-    passed: queue.SimpleQueue[tuple[Exchange, str | None]]
+    exchanges: queue.SimpleQueue[Exchange]
 
     def next(self) -> tuple[Exchange, str | None]:
-        return self.passed.get(timeout=PATIENCE)
+        """Return the next exchange, and what went wrong with it (None: nothing)."""
+        exchange = self.exchanges.get(timeout=PATIENCE)
+        return exchange, exchange.reply.headers.get(PROXY_ERROR_HEADER)
 
 
 @contextlib.contextmanager
 def proxy_of(upstream: str, **options: Any) -> Iterator[Proxied]:
-    passed: queue.SimpleQueue[tuple[Exchange, str | None]] = queue.SimpleQueue()
-    with live(Proxy(upstream, lambda *each: passed.put(each), **options)) as url:
-        yield Proxied(url, passed)
+    exchanges: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
+    with live(Proxy(upstream, exchanges.put, **options)) as url:
+        yield Proxied(url, exchanges)
 
 
 @dataclass
@@ -244,9 +247,9 @@ def test_a_body_is_kept_up_to_its_limit(parts: list[bytes], limit: int) -> None:
     for part in parts:
         body.add(part)
     assert body.size == len(whole)
-    assert body.cut == (len(whole) > limit)
+    assert body.truncated == (len(whole) > limit)
     assert whole.startswith(body.kept)
-    assert body.cut or body.kept == whole
+    assert body.truncated or body.kept == whole
 
 
 @given(st.binary(max_size=2_000), st.integers(0, 2_000), st.sampled_from(["gzip", "X-GZIP", "deflate", "bare deflate"]))
@@ -292,7 +295,7 @@ def test_an_upstream_that_is_down_is_told_of() -> None:
     assert trouble is not None
     assert str(port) in trouble
     assert said.startswith(b"HTTP/1.1 502")
-    assert f"{MARK}: {trouble}".encode() in said
+    assert f"{PROXY_ERROR_HEADER}: {trouble}".encode() in said
     assert said.endswith(trouble.encode())
     assert exchange.reply.status == 0
     assert len(exchange.request.body) == 20_000_000
@@ -302,11 +305,11 @@ def test_an_upstream_that_is_slow_is_told_of() -> None:
     """Where no byte comes in time the proxy answers 504 in its own name."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with proxy_of(upstream, patience=0.05) as proxied, httpx.Client() as client:
+        with proxy_of(upstream, timeout=0.05) as proxied, httpx.Client() as client:
             answered = client.get(proxied.url)
             exchange, trouble = proxied.next()
     assert answered.status_code == 504
-    assert answered.headers[MARK] == trouble
+    assert answered.headers[PROXY_ERROR_HEADER] == trouble
     assert exchange.reply.status == 0
 
 
@@ -322,7 +325,7 @@ def test_rubbish_is_told_of(rubbish: bytes) -> None:
         answered = client.get(proxied.url)
         exchange, _ = proxied.next()
     assert answered.status_code == 502
-    assert MARK in answered.headers
+    assert PROXY_ERROR_HEADER in answered.headers
     assert exchange.reply.status == 0
 
 
@@ -347,6 +350,46 @@ def test_an_answer_that_breaks_off_breaks_off(framing: bytes) -> None:
     assert exchange.reply.body[: exchange.reply.cut] == b"begin"
 
 
+@given(st.text(st.characters(codec="utf-8"), max_size=80) | st.text("\x00\x1b\x7f\r\n \t\x85", max_size=600))
+def test_an_error_is_a_legal_header(error: str) -> None:
+    """Whatever the text of an error, the header and the body that carry it are one line of printable ASCII (RFC 9110, 5.5)."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def failed() -> Relay:
+        relay = Relay(1_000, receive, send)
+        relay._request_complete.set()
+        await relay.fail(502, error)
+        return relay
+
+    relay = asyncio.run(failed())
+    start, body = sent
+    value = dict(start["headers"])[PROXY_ERROR_HEADER.encode()]
+    assert value == body["body"] == (relay.error or "").encode()
+    assert all(0x20 <= byte <= 0x7E for byte in value)
+    assert value == value.strip()
+    assert dict(start["headers"])[b"content-length"] == b"%d" % len(value)
+
+
+def test_one_framing_is_forwarded() -> None:
+    """Of two framings the chunked one is forwarded alone, and Connection cannot take the length away (RFC 9112, 6.3)."""
+    with live(upstream := Upstream(body=b"done")) as url, proxy_of(url) as proxied:
+        both = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        assert talked(proxied.url, both).startswith(b"HTTP/1.1 200")
+        assert upstream.heard == b"abc"
+        named = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close, content-length\r\ncontent-length: 3\r\n\r\nabc"
+        assert talked(proxied.url, named).startswith(b"HTTP/1.1 200")
+        assert upstream.heard == b"abc"
+        assert dict(upstream.scope["headers"])[b"content-length"] == b"3"
+    fields = [(b"Content-Length", b"9"), (b"Transfer-Encoding", b"chunked"), (b"x", b"1")]
+    assert end_to_end(fields) == [(b"x", b"1")]
+
+
 def test_a_program_that_hangs_up_is_told_of() -> None:
     """When the program goes before its answer comes, the upstream is let go as well, and the exchange says so."""
     asked, gone = threading.Event(), threading.Event()
@@ -365,7 +408,7 @@ def test_a_program_that_hangs_up_is_told_of() -> None:
         exchange, trouble = proxied.next()
         assert gone.wait(PATIENCE)
     assert exchange.reply.status == 0
-    assert "hung up" in (trouble or "")
+    assert "disconnected" in (trouble or "")
 
 
 def test_what_is_under_way_at_the_end_is_handed_over() -> None:

@@ -1,70 +1,57 @@
-"""Did the code under test do right by the service? Claims about a fake's past that explain themselves when they fail."""
+"""Assertions about what a fake has received: whether the code under test used the service as it should."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NoReturn, Protocol
+from typing import NoReturn
 from urllib.parse import quote
 
 from fake_server.journal import text
-from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange
-from fake_server.service.generation import Generation
-from fake_server.service.ledger import Ledger
-from kling_contract.clock import Clock
-from kling_contract.contract import Contract, Operation
+from fake_server.service.fake import Fake
+from kling_contract.contract import Operation
 
 __all__ = ["Assertions"]
 
 
-class Recorded(Protocol):
-    """What has a past to be judged, as FakeServer does."""
+class Assertions(Fake):
+    """What a test claims about the requests that a fake has received since it began, or since its last reset.
 
-    contract: Contract
-    clock: Clock
-    journal: Journal
-
-    @property
-    def ledger(self) -> Ledger: ...
-
-    @property
-    def generations(self) -> Mapping[str, Generation]: ...
-
-
-class Assertions:
-    """Claims about what was sent to a fake since it began, or since its last reset.
-
-    One that does not hold raises AssertionError, whose text tells what happened instead: every exchange, what was wrong with
-    it, the request concerned as a curl line, and the nearest thing that would have been right.
+    A claim that does not hold raises AssertionError. Its text says what happened instead: every exchange, what was wrong with
+    it, the request concerned as a curl line, and what would have been right.
     """
 
-    def assert_created_once(self: Recorded) -> None:
-        """One generation was made, neither none nor two, whether or not the answer arrived."""
+    def assert_created_once(self) -> None:
+        """Exactly one generation was created, whether or not the response arrived."""
         __tracebackhide__ = True
-        made = [
-            each
-            for each in self.journal
-            if each.operation == self.contract.create.id and each.generation_id is not None
-        ]
+        self.assert_created(times=1)
+
+    def assert_created(self, *, times: int) -> None:
+        """Exactly `times` generations were created, whether or not the responses arrived."""
+        __tracebackhide__ = True
         number = len(self.generations)
-        if number == 0:
+        if number < times:
+            created = f"{number} generations were created, not {times}" if number else "no generation was created"
             refused = _refused(self)
-            _fail(self, "no generation was created", refused, "" if refused else _address(self, self.contract.create))
-        if number > 1:
-            repeated = made[1] if len(made) > 1 else None
-            first = next(iter(self.generations))
-            lost = " (its answer was lost)" if made and not made[0].arrived else ""
+            _fail(self, created, refused, "" if refused else _address(self, self.contract.create))
+        if number > times:
+            claim = f"{number} generations were created, not {times}, and each of them is paid for"
+            creates = [exchange for exchange in self.journal.creates if exchange.generation_id is not None]
+            surplus = creates[times] if len(creates) > times else None
+            if times == 0:
+                _fail(self, claim, surplus)
+            wanted = list(self.generations)[times - 1]
+            lost = " (its response was lost)" if len(creates) >= times and not creates[times - 1].arrived else ""
             _fail(
                 self,
-                f"{number} generations were created, and each of them is paid for",
-                repeated,
-                f"the first create was accepted{lost}, and nothing tells a repeated one from a new one: "
-                f"{_address(self, self.contract.get, first)}",
+                claim,
+                surplus,
+                f"the create before was accepted{lost}, and the service cannot tell a repeated one from a new one: "
+                f"{_address(self, self.contract.get, wanted)}",
             )
 
-    def assert_billed(self: Recorded, amount: float | None = None) -> None:
-        """Exactly `amount` has been booked by now, in the ledger's unit, and nothing is pending that may still be.
+    def assert_billed(self, amount: float | None = None) -> None:
+        """Exactly `amount` is booked by now, in the ledger's unit, and nothing is pending that may still be booked.
 
         None means: anything more than nothing. `fake.contract.price(seconds)` is what one video costs.
         """
@@ -76,7 +63,7 @@ class Assertions:
                 self,
                 f"{pending:,} {unit} are neither booked nor void yet ({booked:,} are booked)",
                 None,
-                "ask when the generation has ended, or move the clock on: fake.advance(seconds)",
+                "assert this when the generation has ended, or move the clock on: fake.advance(seconds)",
             )
         if not (booked > 0 if amount is None else math.isclose(booked, amount)):
             wanted = "something" if amount is None else f"{amount:,} {unit}"
@@ -84,16 +71,16 @@ class Assertions:
             made = f" (charges: {', '.join(charges)})" if charges else " (no generation was created)"
             _fail(self, f"{wanted} should have been billed, and {booked:,} {unit} were{made}", _refused(self))
 
-    def assert_no_violations(self: Recorded) -> None:
+    def assert_no_violations(self) -> None:
         """No request broke the contract, not even in a way that was tolerated."""
         __tracebackhide__ = True
-        wrong = [each for each in self.journal if each.violations]
+        wrong = [exchange for exchange in self.journal if exchange.violations]
         if wrong:
-            found = sum(len(each.violations) for each in wrong)
+            found = sum(len(exchange.violations) for exchange in wrong)
             _fail(self, f"{found} violations in {len(wrong)} of {len(self.journal)} requests", wrong[0])
 
-    def assert_polled_until_done(self: Recorded) -> None:
-        """Every generation was asked for until an answer arrived in which it had ended, well or badly; and there was one."""
+    def assert_polled_until_done(self) -> None:
+        """At least one generation was created, and each was polled until a response that arrived said it had ended."""
         __tracebackhide__ = True
         if not self.generations:
             _fail(
@@ -102,16 +89,15 @@ class Assertions:
                 _refused(self),
                 _address(self, self.contract.create),
             )
-        seen: dict[str | None, list[Exchange]] = {}
-        for each in self.journal:
-            if each.operation == self.contract.get.id:
-                seen.setdefault(each.generation_id, []).append(each)
+        polls_by_id: dict[str | None, list[Exchange]] = {}
+        for poll in self.journal.polls:
+            polls_by_id.setdefault(poll.generation_id, []).append(poll)
         for generation in tuple(self.generations.values()):
-            polls = seen.get(generation.id, [])
-            told = [status for each in polls if (status := each.answered_status)]
-            if any(self.contract.lifecycle.is_final(status) for status in told):
+            polls = polls_by_id.get(generation.id, [])
+            seen = [status for poll in polls if (status := poll.reported_status)]
+            if any(self.contract.lifecycle.is_final(status) for status in seen):
                 continue
-            last = f'last said "{told[-1]}"' if told else "never told how far it was"
+            last = f'the last response said "{seen[-1]}"' if seen else "no response with a status arrived"
             _fail(
                 self,
                 f"{generation.id} was not polled until it had ended: "
@@ -120,37 +106,37 @@ class Assertions:
                 _address(self, self.contract.get, generation.id),
             )
 
-    def assert_stopped_on_error(self: Recorded) -> None:
-        """No generation was asked for again once an answer had arrived in which it had failed; and there was such an answer."""
+    def assert_stopped_on_error(self) -> None:
+        """At least one response said that a generation had failed, and that generation was not polled again."""
         __tracebackhide__ = True
         failed: dict[str, tuple[Exchange, str]] = {}
-        after: list[Exchange] = []
-        for each in self.journal:
-            if each.operation != self.contract.get.id or each.generation_id is None:
+        later: list[Exchange] = []
+        for poll in self.journal.polls:
+            if poll.generation_id is None:
                 continue
-            if each.generation_id in failed:
-                after.append(each)
-            elif (status := each.answered_status) and self.contract.lifecycle.failed(status):
-                failed[each.generation_id] = each, status
+            if poll.generation_id in failed:
+                later.append(poll)
+            elif (status := poll.reported_status) and self.contract.lifecycle.failed(status):
+                failed[poll.generation_id] = poll, status
         if not failed:
             _fail(
                 self,
-                "no answer said that a generation had failed, so there was nothing to stop on",
+                "no response said that a generation had failed, so there was nothing to stop on",
                 None,
-                "a scenario in which one does, polled until it has",
+                "a scenario in which a generation fails, polled until it has failed",
             )
-        if after:
-            told, status = failed[after[0].generation_id or ""]
-            later = sum(each.generation_id == told.generation_id for each in after)
+        if later:
+            failure, status = failed[later[0].generation_id or ""]
+            times = sum(poll.generation_id == failure.generation_id for poll in later)
             _fail(
                 self,
-                f'{told.generation_id} was polled {later} times more after "{status}"',
-                told,
+                f'{failure.generation_id} was polled {times} times more after "{status}"',
+                failure,
                 f'"{status}" is final: nothing follows it, so stop there and read the error',
             )
 
 
-def _fail(fake: Recorded, claim: str, concerned: Exchange | None, nearest: str = "") -> NoReturn:
+def _fail(fake: Fake, claim: str, concerned: Exchange | None, right: str = "") -> NoReturn:
     __tracebackhide__ = True
     parts = [claim, f"exchanges, by the fake's clock:\n{text.table(fake.journal)}"]
     if wrong := text.violations(fake.journal):
@@ -158,18 +144,18 @@ def _fail(fake: Recorded, claim: str, concerned: Exchange | None, nearest: str =
     if concerned is not None:
         parts.append(f"the request concerned:\n  {text.curl(concerned)}")
         hints = [violation.hint for violation in concerned.violations if violation.hint]
-        nearest = nearest or "\n  ".join(dict.fromkeys(hints))
-    if nearest:
-        parts.append(f"nearest right:\n  {nearest}")
+        right = right or "\n  ".join(dict.fromkeys(hints))
+    if right:
+        parts.append(f"what would be right:\n  {right}")
     raise AssertionError("\n\n".join(parts))
 
 
-def _refused(fake: Recorded) -> Exchange | None:
-    """Return the last request that was refused for what was wrong with it, None when none was."""
-    return next((each for each in reversed(fake.journal) if each.reason and each.violations), None)
+def _refused(fake: Fake) -> Exchange | None:
+    """Return the last request that was refused for a violation, None if there is none."""
+    return next((exchange for exchange in reversed(fake.journal) if exchange.reason and exchange.violations), None)
 
 
-def _address(fake: Recorded, operation: Operation, generation_id: str = "<id>") -> str:
+def _address(fake: Fake, operation: Operation, generation_id: str = "<id>") -> str:
     """Return method and URL of an operation, on the host where the fake was last called."""
     base = fake.contract.base_url
     if fake.journal and fake.journal[-1].operation is not None:

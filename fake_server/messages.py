@@ -1,20 +1,20 @@
-"""What goes in and comes out of the fake: one HTTP request, one reply, as plain values of no HTTP library."""
+"""Requests, replies and exchanges as plain values, independent of any HTTP library."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.violation import Violation
 
-__all__ = ["Exchange", "Headers", "Reply", "Request"]
+__all__ = ["Exchange", "Headers", "OnExchange", "Reply", "Request"]
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by name, whatever its case. Of repeated fields the last wins."""
+    """Header fields by name, in upper or lower case. If a field is repeated, the last one counts."""
 
     __slots__ = ("_fields",)
 
@@ -22,14 +22,19 @@ class Headers(Mapping[str, str]):
         pairs = fields.items() if isinstance(fields, Mapping) else fields
         self._fields = {name.lower(): value for name, value in pairs}
 
+    @classmethod
+    def in_lower_case(cls, fields: dict[str, str]) -> Headers:
+        """Return header fields from a dictionary whose names are in lower case already: it is kept, not copied."""
+        headers = cls.__new__(cls)
+        headers._fields = fields
+        return headers
+
     def only(self, names: Collection[str]) -> Headers:
-        """Return those fields alone whose lower-case names are among `names`."""
-        kept = Headers()
-        kept._fields = {name: value for name, value in self._fields.items() if name in names}
-        return kept
+        """Return only the fields whose lower-case names are among `names`."""
+        return Headers.in_lower_case({name: value for name, value in self._fields.items() if name in names})
 
     def items(self) -> ItemsView[str, str]:
-        """Return names, in lower case, and values. What Mapping itself has for this takes ten times as long."""
+        """Return names, in lower case, and values. Ten times as fast as the method of Mapping."""
         return self._fields.items()
 
     def __getitem__(self, name: str) -> str:
@@ -49,7 +54,7 @@ class Headers(Mapping[str, str]):
 class Request:
     """One request: its method, absolute URL, header fields and whole body.
 
-    `read_timeout` is how many seconds the sender will wait for the reply, or None when that is not known or not limited.
+    `read_timeout` is how many seconds the client will wait for the reply, None if that is unknown or unlimited.
     """
 
     method: str
@@ -60,7 +65,7 @@ class Request:
 
     @property
     def target(self) -> SplitResult:
-        """The URL, split. One that cannot be split is all path."""
+        """The URL, split. If it cannot be split, all of it is the path."""
         try:
             return urlsplit(self.url)
         except ValueError:
@@ -72,17 +77,17 @@ class Request:
         return parse_qsl(self.target.query, keep_blank_values=True)
 
     def json(self) -> Any:
-        """Return the body read as JSON. Raise ValueError when it is none."""
+        """Return the body read as JSON. Raise ValueError if it is not JSON."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply: its status, header fields and whole body, and what keeps it from arriving at once and whole.
+    """One reply: its status, header fields and whole body, and what is to go wrong with its delivery.
 
     It arrives `delay` seconds late, on the fake's clock. `cut` is how many bytes of the body arrive before the connection
-    breaks: 0 means that nothing arrives, the status neither; None that everything does. Status 0 is that of a reply that
-    there never was.
+    breaks: 0 means that nothing arrives, not even the status; None that everything does. Status 0 means that there was
+    no reply.
     """
 
     status: int
@@ -92,7 +97,7 @@ class Reply:
     cut: int | None = None
 
     def json(self) -> Any:
-        """Return the body read as JSON. Raise ValueError when it is none."""
+        """Return the body read as JSON. Raise ValueError if it is not JSON."""
         return json.loads(self.body)
 
 
@@ -101,8 +106,9 @@ class Exchange:
     """A request and its reply.
 
     `at` is the fake's time in seconds since 1970; `operation` the id of the operation (None: no operation); `violations`
-    everything that was wrong with the request, tolerated or not; `generation_id` the generation that it made or asked
-    for (None: none). Both are as they crossed the wire, but for the keys: see `Journal.add`.
+    everything that was wrong with the request, tolerated or not; `generation_id` the generation that it created or asked
+    for (None: none); `failure` what kept the reply from arriving whole, if whoever saw the exchange knows it, as a proxy
+    does (None: nothing, or unknown). Request and reply are as they crossed the wire, without keys: see `Journal.add`.
     """
 
     at: float
@@ -111,22 +117,23 @@ class Exchange:
     operation: str | None = None
     violations: tuple[Violation, ...] = ()
     generation_id: str | None = None
+    failure: str | None = None
 
     @property
     def reason(self) -> str | None:
-        """Why the request was refused, in one line; None when it was not."""
+        """Why the request was refused, in one line; None if it was not."""
         return self.reply.headers.get("x-fake-reason")
 
     @property
     def arrived(self) -> bool:
-        """Did the sender get the whole reply? Not if the connection broke, or it would not wait so long."""
+        """Did the client get the whole reply? Not if the connection broke, or if its read timeout was shorter."""
         cut, patience = self.reply.cut, self.request.read_timeout
         whole = cut is None or cut >= len(self.reply.body) > 0
         return whole and self.reply.status > 0 and (patience is None or self.reply.delay <= patience)
 
     @property
-    def answered_status(self) -> str | None:
-        """The status of a generation that the sender was told, None if it was told none."""
+    def reported_status(self) -> str | None:
+        """The status of the generation in the reply, None if no such reply arrived."""
         if self.operation is None or not self.arrived:
             return None
         try:
@@ -135,3 +142,7 @@ class Exchange:
             return None
         status = answer.get("status") if isinstance(answer, dict) else None
         return status if isinstance(status, str) else None
+
+
+OnExchange = Callable[[Exchange], None]
+"""Is called with each exchange when it is over."""

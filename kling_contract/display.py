@@ -1,4 +1,4 @@
-"""How values, near misses and requests are shown to a person."""
+"""How values, near misses, requests and texts of others are shown to a person."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kling_contract.redaction import redacted
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
+from kling_contract.redaction import KEY_VARIABLE, mask_bytes, redacted, variants
 
-__all__ = ["curl", "nearest", "show", "type_of"]
-
+__all__ = ["counted", "curl", "likeness", "nearest", "printable", "shorten", "show", "type_of", "with_article"]
 
 _ARTICLES = {
     "array": "an",
@@ -24,11 +25,14 @@ _ARTICLES = {
     "number": "a",
     "string": "a",
 }
+_REPEATED_HEADERS = ("content-type", "range")
+_BODY_LIMIT = 2_000  # bytes
+_TEXT_LIMIT = 60  # characters of each text in a body that is longer than that
 
 
 def nearest(word: str, candidates: Sequence[str]) -> list[str]:
     """Return those candidates that look like `word` or hold it, the nearest first."""
-    scores = {candidate: _likeness(word[:100].lower(), candidate[:100].lower()) for candidate in candidates}
+    scores = {candidate: likeness(word[:100].lower(), candidate[:100].lower()) for candidate in candidates}
     return sorted((candidate for candidate in candidates if scores[candidate] >= 0.6), key=lambda c: -scores[c])
 
 
@@ -38,7 +42,7 @@ def show(value: Any) -> str:
         return json.dumps(value[:40], ensure_ascii=False)[:-1] + f'…" ({len(value):,} characters)'
     if isinstance(value, (dict, list)) and len(value) > 3:
         return (
-            f"{_with_article(type_of(value))} of {_count(len(value), 'member' if isinstance(value, dict) else 'item')}"
+            f"{with_article(type_of(value))} of {counted(len(value), 'member' if isinstance(value, dict) else 'item')}"
         )
     try:
         text = json.dumps(value, ensure_ascii=False)
@@ -48,7 +52,7 @@ def show(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _likeness(one: str, other: str) -> float:
+def likeness(one: str, other: str) -> float:
     """Return how alike two words are: about 1 for the same, more than 0.6 for a likely slip. One that begins the other gains."""
     begins = one.startswith(other) or other.startswith(one)
     return difflib.SequenceMatcher(None, one, other).ratio() + (0.3 if one and other and begins else 0.0)
@@ -75,36 +79,87 @@ def type_of(value: Any) -> str:
             return type(value).__name__
 
 
-def _with_article(kind: str) -> str:
+def with_article(kind: str) -> str:
+    """Return a JSON type with its article: "an array"."""
     return f"{_ARTICLES.get(kind, 'a')} {kind}".strip()
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 item", "1,000 items"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-_CURL_BODY = 2_000
+def printable(text: str) -> str:
+    """Return a text with everything escaped that a terminal would obey, such as line breaks and colours, or that would hide."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def curl(request: Any, key: str) -> str:
-    """Return a shell line that sends a request again. The key in it is that of the environment variable AIMLAPI_KEY."""
-    words = ["curl -i --path-as-is", "-X", shlex.quote(request.method), shlex.quote(str(request.url))]
-    for name, value in request.headers.items():
+def shorten(text: str, limit: int, *, key: str = "") -> str:
+    """Return at most `limit` characters of a text, with the key masked ("": there is no key).
+
+    It is masked before the text is cut, since otherwise a part of it could be left at the end.
+    """
+    text = redacted(text, key)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def curl(method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: str = "") -> str:
+    """Return a shell line that sends a request again.
+
+    Of the headers it has the media type, the range, and an authorization. The key is not in it, only the environment variable
+    that holds it; where `key` is "", whatever is in the authorization counts as the key. A body of more than 2,000 bytes is
+    cut if it is JSON with long texts, or else to be given as a file.
+    """
+    words = ["curl", "-i", "--path-as-is", "-X", _quoted(method, key), _quoted(url, key)]
+    for name, value in headers.items():
         if name.lower() == "authorization":
-            scheme, _, sent = value.rpartition(" ")
-            said = "$AIMLAPI_KEY" if sent == key else "not-the-key" if scheme else value
-            words.append(f'-H "Authorization: {f"{scheme} {said}".strip()}"')
-        elif name.lower() == "content-type":
-            words.append(f"-H {shlex.quote(f'content-type: {value}')}")
-    body = bytes(request.content or b"")
-    if len(body) > _CURL_BODY:
-        words.append(f"--data-binary @payload  # {len(body):,} bytes")
-    elif body:
-        try:
-            text = body.decode()
-        except UnicodeDecodeError:
-            text = "\0"
-        if not text.isprintable():
-            return f"echo {base64.b64encode(body).decode()} | base64 -d | {' '.join(words)} --data-binary @-"
-        words.append(f"--data-binary {shlex.quote(text)}")
-    return redacted(" ".join(words), key)
+            words += ["-H", _authorization(value, key)]
+        elif name.lower() in _REPEATED_HEADERS:
+            words += ["-H", _quoted(f"{name.lower()}: {value}", key)]
+    if not body:
+        return " ".join(words)
+    data = mask_bytes(body, *variants(key))
+    text = _text_of(data)
+    if text is not None:
+        return " ".join([*words, "--data-binary", shlex.quote(text)])
+    if len(data) > _BODY_LIMIT:
+        return " ".join([*words, "--data-binary", f"@payload  # {len(body):,} bytes"])
+    return f"echo {base64.b64encode(data).decode()} | base64 -d | {' '.join([*words, '--data-binary', '@-'])}"
+
+
+def _quoted(text: str, key: str) -> str:
+    return shlex.quote(printable(redacted(text, key)))
+
+
+def _authorization(value: str, key: str) -> str:
+    scheme, _, token = value.rpartition(" ")
+    if token == (key or token) and (not scheme or scheme.isalnum()):
+        return f'"Authorization: {scheme}{" " if scheme else ""}${KEY_VARIABLE}"'
+    return _quoted(f"Authorization: {scheme} not-the-key" if scheme else f"Authorization: {value}", key)
+
+
+def _text_of(body: bytes) -> str | None:
+    """Return a body as printable text of a moderate length, None if there is none. JSON may be cut, or written another way."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    if text.isprintable() and len(body) <= _BODY_LIMIT:
+        return text
+    try:
+        value = parse(body)
+    except InvalidJson:
+        return None
+    value = _cut(value) if len(body) > _BODY_LIMIT else value
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = json.dumps(value).replace("\x7f", "\\u007f")
+    return text if len(text) <= _BODY_LIMIT else None
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _TEXT_LIMIT:
+        return f"{value[: _TEXT_LIMIT - 20]}… ({len(value):,} characters)"
+    if isinstance(value, dict):
+        return {_cut(name): _cut(member) for name, member in value.items()}
+    return [_cut(item) for item in value] if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from fake_server.adapters.delivery import Handler
+    from fake_server.adapters.asgi import Receive, Send
     from fake_server.messages import Reply, Request
     from fake_server.server import FakeServer
     from kling_contract.client import AsyncClient, Client
@@ -83,9 +83,9 @@ def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
 def kling_server(request: pytest.FixtureRequest, _kling_port: _Port) -> Iterator[KlingServer]:
     """A fake on a real port, as `.url` and `.fake`. The port is the session's, and each test has a fake of its own behind it."""
     with closing(_fake(request)) as fake:
-        _kling_port.fake = fake
+        _kling_port.application = fake.asgi
         yield KlingServer(_kling_port.url, fake)
-        _kling_port.fake = None
+        _kling_port.application = _kling_port.idle
     _note(request, fake)
 
 
@@ -120,37 +120,32 @@ def kling_virtual_time(kling_clock: VirtualClock) -> Iterator[VirtualClock]:
 
 
 class _Port:
-    """What listens for the session: passes each request on to the fake of the test that runs."""
+    """The port of the session: each request goes to the fake of the test that runs."""
 
     def __init__(self) -> None:
-        self.url = ""
-        self.fake: Handler | None = None
-
-    @property
-    def body_limit(self) -> int:
-        return self.fake.body_limit if self.fake else 0
-
-    @property
-    def clock(self) -> Clock:
+        from fake_server.adapters.asgi import app
         from kling_contract.clock import SystemClock
 
-        return self.fake.clock if self.fake else SystemClock()
+        self.url = ""
+        self.idle = app(_refuse, body_limit=0, clock=SystemClock())
+        self.application = self.idle
 
-    def handle(self, request: Request) -> Reply:
-        from fake_server.messages import Headers, Reply
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        await self.application(scope, receive, send)
 
-        fake = self.fake
-        if fake is not None:
-            return fake.handle(request)
-        return Reply(503, Headers({"x-fake-reason": "no test that uses kling_server is running"}))
+
+def _refuse(request: Request) -> Reply:
+    from fake_server.messages import Headers, Reply
+
+    return Reply(503, Headers({"x-fake-reason": "no test that uses kling_server is running"}))
 
 
 @pytest.fixture(scope="session")
 def _kling_port() -> Iterator[_Port]:
-    from fake_server.adapters.live import live
+    from fake_server.adapters.listen import listen
 
     port = _Port()
-    with live(port) as port.url:
+    with listen(port) as port.url:
         yield port
 
 

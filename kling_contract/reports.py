@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from kling_contract.display import printable
 from kling_contract.version import __version__
 from kling_contract.violation import SEVERITIES, Severity, Violation, failing, has_errors
 
@@ -94,15 +95,15 @@ def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
         findings = judged.findings
         if not findings:
             continue
-        rows = [(_place(judged.name, each), each.severity, _where(each), _shown(each.rule)) for each in findings]
+        rows = [(_place(judged.name, each), each.severity, _where(each), printable(each.rule)) for each in findings]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for finding, row in zip(findings, rows, strict=True):
             place, severity, where, rule = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
             label = painted(severity, _COLORS[finding.severity])
-            since = painted(f"  (since {_shown(finding.since)})", "2") if finding.since else ""
-            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {_shown(finding.message)}{since}"
+            since = painted(f"  (since {printable(finding.since)})", "2") if finding.since else ""
+            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {printable(finding.message)}{since}"
             if finding.hint:
-                yield f"    {painted('hint: ' + _shown(finding.hint), '36')}"
+                yield f"    {painted('hint: ' + printable(finding.hint), '36')}"
     yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[_UNREADABLE] else "32")
 
 
@@ -223,12 +224,12 @@ def _summary(totals: Counter[str]) -> str:
 
 def _place(name: str, finding: Violation) -> str:
     numbers = (number for number in (finding.line, finding.column) if number is not None)
-    return ":".join([_shown(name), *map(str, numbers)])
+    return ":".join([printable(name), *map(str, numbers)])
 
 
 def _where(finding: Violation) -> str:
     outside = "" if finding.part == "body" else finding.part
-    return _shown(f"{outside} {finding.pointer}".strip() or finding.part)
+    return printable(f"{outside} {finding.pointer}".strip() or finding.part)
 
 
 def _title(finding: Violation) -> str:
@@ -250,13 +251,6 @@ def _relative(name: str) -> str:
         here = Path.cwd()
         return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_uri()
     return path.as_posix()
-
-
-def _shown(text: str) -> str:
-    """Return the text with everything escaped that could move a terminal's cursor, change its color or hide."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def _clean(text: str) -> str:

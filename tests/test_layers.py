@@ -35,13 +35,13 @@ MAY_IMPORT: dict[str, str] = {
     "kling_contract.violation": "",
     "kling_contract.redaction": "",
     "kling_contract.generation": "redaction",
-    "kling_contract.display": "redaction",
     "kling_contract.errors": "generation violation",
+    "kling_contract.jsontext": "errors",
+    "kling_contract.display": "errors jsontext redaction",
     "kling_contract.hosts": "errors",
-    "kling_contract.jsontext": "",
     "kling_contract.contract": "errors jsontext",
     "kling_contract.schema_values": "errors jsontext",
-    "kling_contract.validation": "contract display jsontext violation",
+    "kling_contract.validation": "contract display errors jsontext violation",
     "kling_contract.reports": "display validation version violation",
     "kling_contract.mutations": "contract display jsontext schema_values",
     "kling_contract.payloads": "contract mutations schema_values",
@@ -56,8 +56,8 @@ MAY_IMPORT: dict[str, str] = {
     "fake_server.messages": "kling_contract.redaction kling_contract.violation",
     "fake_server.scenario": "messages kling_contract.contract kling_contract.display kling_contract.errors kling_contract.jsontext",
     "fake_server.journal": (
-        "messages kling_contract.clock kling_contract.display kling_contract.errors kling_contract.redaction "
-        "kling_contract.version"
+        "messages kling_contract.clock kling_contract.contract kling_contract.display kling_contract.errors "
+        "kling_contract.redaction kling_contract.version"
     ),
     "fake_server.service": (
         "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.display kling_contract.errors "
@@ -127,12 +127,7 @@ def _unit(module: str) -> str:
     return ".".join(module.split(".")[:2])
 
 
-UNTIL_THE_CORE_IS_APART = {"fake_server.adapters.control", "fake_server.adapters.access_log"}  # they take a FakeServer
-IMPORTS = {
-    module: _imports(module) - ({"fake_server.server"} if module in UNTIL_THE_CORE_IS_APART else set())
-    for module in MODULES
-    if module not in FRONTS
-}
+IMPORTS = {module: _imports(module) for module in MODULES if module not in FRONTS}
 
 
 @pytest.mark.parametrize("module", IMPORTS)

@@ -16,6 +16,8 @@ import kling_contract
 from tests.support import ROOT
 from tests.support.environments import environment
 
+pytestmark = pytest.mark.other_programs
+
 JUNK = [
     ".coverage",
     ".hypothesis/examples/a",

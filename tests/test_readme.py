@@ -135,7 +135,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         shutil.copy(example, tmp_path / "payloads")
     for name, page in zip(("create.json", "poll.json"), published().values(), strict=True):
         (tmp_path / name).write_text(json.dumps(page))
-    with FakeServer(api_key="a-key-for-the-fake").live() as url:
+    with FakeServer(api_key="a-key-for-the-fake").listen() as url:
         monkeypatch.setenv("KLING_URL", url)
         yield url
 

@@ -1,1 +1,1 @@
-"""How the fake is reached: in process, as an ASGI application, and on a real port."""
+"""The adapters: how a fake is reached, in process, as an ASGI application, and on a real port."""

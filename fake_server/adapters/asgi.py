@@ -1,4 +1,4 @@
-"""How does a fake answer as an ASGI application? A bare ASGI 3 callable, with no framework in between."""
+"""The ASGI application: a bare ASGI 3 callable, without a framework."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from fake_server.adapters.delivery import Handler, answer, real_seconds
+from fake_server.adapters.delivery import Handle, deliver, real_seconds
 from fake_server.messages import Headers, Request
+from kling_contract.clock import Clock
 
 __all__ = ["Application", "app", "hang_up"]
 
@@ -21,21 +22,24 @@ Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
 Application = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
 
-# Seconds that a refused body may go on arriving: to close while it does would lose the reply on its way.
+# Seconds for which a refused body is still read: closing the connection before would lose the reply.
 _LINGER = 2.0
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_PLAIN = re.compile(rb"[!\"$->@-~]*")  # neither "#" nor "?": nothing in it needs a second look
+_PLAIN = re.compile(rb"[!\"$->@-~]*")  # neither "#" nor "?": nothing in it needs quoting
 _IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
 _IN_QUERY = f"{_IN_PATH}?"
 
 
-def app(fake: Handler) -> Application:
-    """Return the ASGI application that a fake is. Run it with `interface="asgi3"` where a server asks."""
+def app(handle: Handle, *, body_limit: int, clock: Clock) -> Application:
+    """Return the ASGI 3 application whose requests `handle` answers.
+
+    Of a longer body than `body_limit` bytes it is given one byte more than that. A late reply is late on `clock`.
+    """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _http(fake, scope, receive, send)
+                await _http(handle, body_limit, clock, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -45,38 +49,36 @@ def app(fake: Handler) -> Application:
     return application
 
 
-async def _http(fake: Handler, scope: Scope, receive: Receive, send: Send) -> None:
+async def _http(handle: Handle, limit: int, clock: Clock, scope: Scope, receive: Receive, send: Send) -> None:
     fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    limit = fake.body_limit
     declared = fields.get("content-length", "")
-    # A body that its length alone condemns need not be read: as many zeros, never touched, stand for it.
+    # If the declared length alone is too much, the body need not be read: as many zeros, never touched, stand for it.
     too_long = declared.isdecimal() and (len(declared) > 18 or int(declared) > limit)
     body, whole = (bytes(limit + 1), False) if too_long else await _read(receive, limit)
     if body is None:
         return
     url = _url(scope, fields.get("host", ""))
-    status, headers, content, trouble = answer(fake, Request(scope["method"], url, Headers(fields), body))
-    cut = None if trouble is None else trouble.cut
-    if trouble is not None and not await _still_there(receive, real_seconds(fake, trouble)):
+    reply = deliver(handle, Request(scope["method"], url, Headers(fields), body))
+    if reply.delay and not await _still_there(receive, real_seconds(clock, reply.delay)):
         return
-    if cut == 0:
+    if reply.cut == 0:
         await hang_up(receive, send)
         return
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers.items()]
     if not whole:
         raw.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    if cut is not None:
-        await send({"type": "http.response.body", "body": content[:cut], "more_body": True})
+    await send({"type": "http.response.start", "status": reply.status, "headers": raw})
+    if reply.cut is not None:
+        await send({"type": "http.response.body", "body": reply.body[: reply.cut], "more_body": True})
         await hang_up(receive, send)
         return
-    await send({"type": "http.response.body", "body": content, "more_body": not whole})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": not whole})
     if not whole and await _drain(receive):
         await send({"type": "http.response.body", "body": b""})
 
 
 async def _read(receive: Receive, limit: int) -> tuple[bytes | None, bool]:
-    """Return the body, cut just past `limit`, and whether that was all. None: the client has gone."""
+    """Return the body, at most one byte more than `limit`, and whether that is all. None: the client has disconnected."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -95,7 +97,7 @@ async def _read(receive: Receive, limit: int) -> tuple[bytes | None, bool]:
 
 
 async def _drain(receive: Receive) -> bool:
-    """Let the rest of a body come and go. Return whether the client is still there."""
+    """Read the rest of a body and drop it. Return whether the client is still connected."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER):
             while True:
@@ -108,7 +110,7 @@ async def _drain(receive: Receive) -> bool:
 
 
 async def _still_there(receive: Receive, seconds: float) -> bool:
-    """Let time pass. Return whether the client waited that long."""
+    """Wait so many real seconds. Return whether the client is still connected then."""
     if seconds:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -119,12 +121,14 @@ async def _still_there(receive: Receive, seconds: float) -> bool:
 
 
 async def hang_up(receive: Receive, send: Send) -> None:
-    """End the connection, however far the response is.
+    """End the connection, however much of the response has been sent.
 
-    ASGI has no word for this: under uvicorn its transport is closed; any other server is left with an application that
-    failed, which ends the connection too, but is logged.
+    ASGI has no message for this. Under uvicorn its transport is closed. Under any other server the application fails, which
+    ends the connection too, but is logged.
     """
-    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    from fake_server.adapters.uvicorn_internals import transport_of
+
+    transport = transport_of(send)
     if transport is None:
         raise ConnectionAbortedError("the connection breaks here: the fake's scenario has a fault")
     transport.close()
@@ -143,7 +147,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 def _url(scope: Scope, host: str) -> str:
     raw = scope.get("raw_path")
     path = _quoted(raw if raw is not None else scope["path"].encode(), _IN_PATH)
-    if not path.startswith("/"):  # the absolute form that proxies are sent, or "*"
+    if not path.startswith("/"):  # the absolute form, as sent to proxies, or "*"
         path = "/" + (path.split("/", 3)[3:] or [""])[0] if "://" in path else f"/{path}"
     query = _quoted(scope.get("query_string", b""), _IN_QUERY)
     server = scope.get("server")
@@ -157,13 +161,13 @@ def _quoted(raw: bytes, safe: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _origin(scheme: str, host: str, server: tuple[str, int | None] | None) -> str:
-    """Return scheme and authority: those of the Host header if it is one, else those of the socket."""
+    """Return scheme and authority: those of the Host header if it is valid, otherwise those of the socket."""
     origin = f"{scheme}://{host}"
     if _HOST.fullmatch(host):
         with contextlib.suppress(ValueError):
             if urlsplit(origin).port != 0:
                 return origin
     name, port = server or ("localhost", None)
-    if port is None:  # nobody knows, or it is the path of a socket
+    if port is None:  # unknown, or the path of a socket
         return f"{scheme}://localhost"
     return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"

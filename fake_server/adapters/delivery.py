@@ -1,16 +1,18 @@
-"""What all adapters of a fake share: what they need of it, and the form in which a reply leaves it."""
+"""Delivery: what every adapter does with a reply before and while it sends it."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
 from fake_server.messages import Headers, Reply, Request
 from kling_contract.clock import Clock, VirtualClock
 
-__all__ = ["Handler", "Trouble", "answer", "arrives_in_time", "real_seconds"]
+__all__ = ["Handle", "deliver", "real_seconds", "wait_in_process"]
+
+Handle = Callable[[Request], Reply]
+"""Answers a request, as `Fake.handle` does."""
 
 _BODILESS = frozenset({204, 304})
 
@@ -21,81 +23,58 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTROLS = re.compile(r"[\x00-\x08\n-\x1f\x7f]+")
 
 
-class Handler(Protocol):
-    """What answers requests, as FakeServer does. `body_limit` is how many bytes of a body it will read."""
+def deliver(handle: Handle, request: Request) -> Reply:
+    """Return the reply to a request as HTTP can send it.
 
-    @property
-    def body_limit(self) -> int: ...
-
-    @property
-    def clock(self) -> Clock: ...
-
-    def handle(self, request: Request) -> Reply: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """What a door must do to a reply: hold it back for `delay` seconds of the fake's clock, and break the connection after
-    `cut` bytes of its body (0: before anything was sent; None: not at all)."""
-
-    delay: float
-    cut: int | None
-
-
-def answer(fake: Handler, request: Request) -> tuple[int, dict[str, str], bytes, Trouble | None]:
-    """Return the fake's reply as HTTP sends it: status, header fields and body, and what is to go wrong on the way.
-
-    The length of the body is always stated, and a body is only where one may be. Header fields are legal whatever the reply
-    has: see `_legal_fields`. Every adapter takes its replies from here, so that they cannot differ.
+    The body is empty where none is allowed, its length is always stated, and all header fields are legal (see
+    `_legal_fields`). `cut` is None if the whole body arrives before the connection would break. Every adapter takes its
+    replies from here, so that they are the same everywhere.
     """
-    reply = fake.handle(request)
-    headers = _legal_fields(reply.headers)
+    reply = handle(request)
+    fields = _legal_fields(reply.headers)
     body = reply.body
-    stated = headers.pop("content-length", "")
-    headers.pop("transfer-encoding", None)  # how the body is sent is the server's affair
+    stated = fields.pop("content-length", "")
+    fields.pop("transfer-encoding", None)  # the server decides how the body is sent
     if reply.status in _BODILESS:
         body = b""
-    elif request.method == "HEAD":  # where the body is left out already, the reply itself says how long it would be
-        headers["content-length"] = stated if _LENGTH.fullmatch(stated) else str(len(body))
+    elif request.method == "HEAD":  # if the body is left out already, only the reply says how long it would be
+        fields["content-length"] = stated if _LENGTH.fullmatch(stated) else str(len(body))
         body = b""
     else:
-        headers["content-length"] = str(len(body))
-    if not reply.delay and reply.cut is None:
-        return reply.status, headers, body, None
+        fields["content-length"] = str(len(body))
     cut = reply.cut if not reply.cut or reply.cut < len(body) else None
-    return reply.status, headers, body, Trouble(reply.delay, cut)
+    return Reply(reply.status, Headers.in_lower_case(fields), body, reply.delay, cut)
 
 
-def arrives_in_time(fake: Handler, request: Request, trouble: Trouble) -> bool:
-    """Let a delay pass for a sender in this process; return whether the sender was still waiting.
+def wait_in_process(clock: Clock, seconds: float, read_timeout: float | None) -> bool:
+    """Let a delay pass for a client in this process; return whether its read timeout (None: unlimited) was long enough.
 
-    A clock that can be moved is moved on; on any other no time passes. Nobody waits.
+    A virtual clock is moved on, by no more than the client would wait. On any other clock no time passes.
     """
-    patience = math.inf if request.read_timeout is None else request.read_timeout
-    if isinstance(fake.clock, VirtualClock):
-        fake.clock.advance(max(0.0, min(trouble.delay, patience)))
-    return trouble.delay <= patience
+    timeout = math.inf if read_timeout is None else read_timeout
+    if seconds and isinstance(clock, VirtualClock):
+        clock.advance(max(0.0, min(seconds, timeout)))
+    return seconds <= timeout
 
 
-def real_seconds(fake: Handler, trouble: Trouble) -> float:
-    """Return how long to hold a reply back from a sender elsewhere.
+def real_seconds(clock: Clock, seconds: float) -> float:
+    """Return for how many real seconds to hold a reply back from a client on a port.
 
-    A clock that runs by itself counts its own seconds; one that stands still is moved on instead.
+    `seconds` are those of the clock. If it stands still it is moved on instead, and the reply is held back for 0 seconds.
     """
-    clock = fake.clock
     if not isinstance(clock, VirtualClock):
-        return trouble.delay
+        return seconds
     if clock.rate:
-        return trouble.delay / clock.rate
-    clock.advance(trouble.delay)
+        return seconds / clock.rate
+    clock.advance(seconds)
     return 0.0
 
 
 def _legal_fields(headers: Headers) -> dict[str, str]:
     """Return the header fields as HTTP can send them, in the characters of latin-1.
 
-    A field whose name is no token is left out. In values control characters become a blank, characters beyond latin-1
-    an escape, and blanks at both ends go.
+    A field whose name is no token is left out. In values each run of control characters becomes a blank, a character
+    beyond latin-1 an escape, and blanks at both ends are removed.
     """
     fields = {}
     for name, value in headers.items():

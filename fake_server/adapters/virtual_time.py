@@ -1,4 +1,4 @@
-"""How does code that waits by itself wait on a virtual clock? `time` and `asyncio.sleep` follow one for a while."""
+"""Virtual time for code that waits by itself: `time` and `asyncio.sleep` follow a virtual clock for a while."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from kling_contract.clock import VirtualClock
 __all__ = ["on_virtual_time"]
 
 _Clock = TypeVar("_Clock", bound=VirtualClock)
-_TELLING = ("time", "monotonic", "perf_counter")
+_READERS = ("time", "monotonic", "perf_counter")
 
 
 @contextlib.contextmanager
 def on_virtual_time(clock: _Clock) -> Iterator[_Clock]:
-    """Let this process wait on `clock`, a clock without a rate, while the context lasts.
+    """Let the whole process wait on `clock`, a VirtualClock without a rate, while the context lasts.
 
-    `time.sleep` and `asyncio.sleep` are jumps of the clock, and `time.time`, `time.monotonic` and `time.perf_counter` go
-    on with it, so that deadlines come when they should, those of asyncio as well. Time goes on by itself, too: nothing hangs.
+    `time.sleep` and `asyncio.sleep` are jumps of the clock, and `time.time`, `time.monotonic` and `time.perf_counter` move
+    on with it, so that deadlines pass when they should, also those of asyncio. Real time passes as well, so nothing hangs.
 
-    What is replaced are these names in their modules. Out of reach are therefore code that has taken such a function before
-    (`from time import sleep`), `datetime.now`, and waits on locks, events, queues and sockets: they go by the real time.
-    Tasks that sleep at the same time each move the clock, one after the other. Raise ValueError for any other clock.
+    These names are replaced in their modules. Real time therefore still counts for code that has imported such a function
+    by name before (`from time import sleep`), for `datetime.now`, and for waits on locks, events, queues and sockets. Tasks
+    that sleep at the same time each move the clock, one after the other. Raise ValueError for any other clock.
     """
     if getattr(clock, "rate", 1.0):
-        raise ValueError(f"only a VirtualClock that has no rate of its own can stand for the time, not {clock!r}")
+        raise ValueError(f"only a VirtualClock without a rate can replace the time of this process, not {clock!r}")
     began = clock.now()
     asleep = asyncio.sleep
 
-    def ahead(told: Callable[[], float]) -> Callable[[], float]:
-        return lambda: told() + clock.now() - began
+    def ahead(read: Callable[[], float]) -> Callable[[], float]:
+        return lambda: read() + clock.now() - began
 
     async def jump(delay: float, result: Any = None) -> Any:
         clock.sleep(delay)
         return await asleep(0, result)
 
     with contextlib.ExitStack() as stack:
-        for name in _TELLING:
+        for name in _READERS:
             _replace(stack, time, name, ahead(getattr(time, name)))
         _replace(stack, time, "sleep", clock.sleep)
         _replace(stack, asyncio, "sleep", jump)

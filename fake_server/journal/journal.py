@@ -8,6 +8,7 @@ from typing import Any, overload
 
 from fake_server.journal.redaction import hidden, without_keys
 from fake_server.messages import Exchange
+from kling_contract.contract import Contract, Operation
 
 __all__ = ["Journal"]
 
@@ -16,10 +17,12 @@ class Journal(Sequence[Exchange]):
     """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies
     and URLs.
 
-    `dropped` counts those that had to go. Reading it while requests come in is safe.
+    `contract` says which of them are creates and polls. `dropped` counts those that had to go. Reading it while requests
+    come in is safe.
     """
 
-    def __init__(self, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+    def __init__(self, contract: Contract, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+        self._contract = contract
         self._kept: deque[Exchange] = deque()
         self._limit = exchanges
         self._bytes_limit = bytes_
@@ -39,6 +42,7 @@ class Journal(Sequence[Exchange]):
             exchange.operation,
             exchange.violations,
             exchange.generation_id,
+            exchange.failure,
         )
         if keys:
             exchange = hidden(exchange, keys)
@@ -47,6 +51,16 @@ class Journal(Sequence[Exchange]):
         while len(self._kept) > self._limit or (self._bytes > self._bytes_limit and len(self._kept) > 1):
             self._bytes -= _weight(self._kept.popleft())
             self.dropped += 1
+
+    @property
+    def creates(self) -> Sequence[Exchange]:
+        """Every call that was to create a generation, refused ones included, as they are now."""
+        return self._calls_of(self._contract.create)
+
+    @property
+    def polls(self) -> Sequence[Exchange]:
+        """Every call that asked for a generation, refused ones included, as they are now."""
+        return self._calls_of(self._contract.get)
 
     def har(self) -> dict[str, Any]:
         """Return the exchanges as an HTTP Archive 1.2, ready for `json.dump`."""
@@ -77,6 +91,9 @@ class Journal(Sequence[Exchange]):
     def __len__(self) -> int:
         return len(self._kept)
 
+    def _calls_of(self, operation: Operation) -> Sequence[Exchange]:
+        return tuple(exchange for exchange in self if exchange.operation == operation.id)
+
     def _without(self, index: int) -> str:
         """Say why there is no exchange at `index`."""
         if self._kept:
@@ -85,7 +102,7 @@ class Journal(Sequence[Exchange]):
             return f"the journal has no exchange {index}: it holds {held}, from 0 to {held - 1} or from -{held} to -1{lost}"
         return (
             f"the journal has no exchange {index}: it is empty, since nothing was sent to this fake, or it was reset. "
-            "Was the request sent inside intercept(), or to the URL of live(), and to this fake and no other?"
+            "Was the request sent inside intercept(), or to the URL of listen(), and to this fake and no other?"
         )
 
     def __repr__(self) -> str:

@@ -1,19 +1,15 @@
-"""What of an exchange may be kept? No key: not where it belongs, and not where it was repeated."""
+"""What may be kept of an exchange: no key, neither where it belongs nor where it was repeated."""
 
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
+from urllib.parse import unquote, unquote_plus
 
-from fake_server.messages import Headers, Request
-
-if TYPE_CHECKING:
-    from fake_server.messages import Exchange
+from fake_server.messages import Exchange, Headers, Request
+from kling_contract.redaction import MASK, MIN_KEY_LENGTH, holds_key, mask, mask_bytes
 
 __all__ = ["hidden", "keys_in", "without_keys"]
 
@@ -32,54 +28,44 @@ _KEPT_HEADERS = frozenset(
 _SECRET = re.compile(r"auth|cookie|credential|key|passw|secret|token", re.IGNORECASE)
 _USER = re.compile(r"^(\w+://)([^/?#]*)@")
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_HIDDEN = "***"
-_LEAST = 8  # a shorter key is a made-up one, and may well be part of an honest word
 
 
 def without_keys(request: Request) -> tuple[Request, tuple[str, ...]]:
-    """Return the request as it may be kept, and the spellings of a key that is repeated where it does not belong.
+    """Return the request as it may be kept, and those of its keys that recur where they do not belong.
 
-    Of the headers a list of harmless ones is left; the URL loses its user name, password, and the value of each
-    parameter that is named like a key. What came there, or in another header, is a key. Is there no spelling, none recurs;
-    else pass them on to `hidden`. Keys of fewer than 8 characters are not looked for.
+    Of the headers, a list of harmless ones is kept. The URL loses its user name, its password, and the value of each
+    parameter that is named like a key. Values found there, or in other headers named like a key, count as keys if they have at
+    least MIN_KEY_LENGTH characters. The second item is empty unless one of them recurs; otherwise pass it to `hidden`.
     """
-    url, keys = _parted(request)
+    url, secrets = _separated(request)
     kept = Request(request.method, url, request.headers.only(_KEPT_HEADERS), request.body, request.read_timeout)
+    keys = _keys(tuple(secrets))
     if keys:
-        spellings = _spellings(tuple(keys))
         texts = "\n".join([url, *(value for _, value in kept.headers.items())])
-        for each in spellings:
-            if each in texts or (kept.body and _utf8(each) in kept.body):
-                return kept, spellings
+        if mask(texts, *keys) != texts or any(holds_key(kept.body, key) for key in keys):
+            return kept, keys
     return kept, ()
 
 
 def keys_in(request: Request) -> tuple[str, ...]:
-    """Return every spelling of the keys that a request was sent with, the longest first; those of fewer than 8 characters not."""
-    return _spellings(tuple(_parted(request)[1]))
+    """Return the keys that a request was sent with, in no spelling but their own, the longest first."""
+    return _keys(tuple(_separated(request)[1]))
 
 
-def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
-    """Return the exchange with each of these spellings replaced by *** wherever it stands, in the reply as well."""
+def hidden(exchange: Exchange, keys: Collection[str]) -> Exchange:
+    """Return the exchange with each of these keys masked wherever it is, in the reply as well, and in every spelling."""
     request, reply = exchange.request, exchange.reply
 
     def text(value: str) -> str:
-        for spelling in spellings:
-            value = value.replace(spelling, _HIDDEN)
-        return value
-
-    def body(value: bytes) -> bytes:
-        for spelling in spellings:
-            value = value.replace(_utf8(spelling), _utf8(_HIDDEN))
-        return value
+        return mask(value, *keys)
 
     def fields(headers: Headers, change: int) -> Headers:
         kept = {name: text(value) for name, value in headers.items()}
-        if change and _LENGTH.fullmatch(kept.get("content-length", "")):  # it is right of what is kept, too
+        if change and _LENGTH.fullmatch(kept.get("content-length", "")):  # it is to be that of what is kept
             kept["content-length"] = str(max(0, int(kept["content-length"]) + change))
         return Headers(kept)
 
-    sent, came = body(request.body), body(reply.body)
+    sent, answered = mask_bytes(request.body, *keys), mask_bytes(reply.body, *keys)
     return replace(
         exchange,
         request=replace(
@@ -90,26 +76,31 @@ def hidden(exchange: Exchange, spellings: Collection[str]) -> Exchange:
         ),
         reply=replace(
             reply,
-            headers=fields(reply.headers, len(came) - len(reply.body)),
-            body=came,
-            cut=None if reply.cut is None else len(body(reply.body[: reply.cut])),
+            headers=fields(reply.headers, len(answered) - len(reply.body)),
+            body=answered,
+            cut=None if reply.cut is None else len(mask_bytes(reply.body[: reply.cut], *keys)),
         ),
         violations=tuple(
-            replace(each, pointer=text(each.pointer), message=text(each.message), hint=each.hint and text(each.hint))
-            for each in exchange.violations
+            replace(
+                violation,
+                pointer=text(violation.pointer),
+                message=text(violation.message),
+                hint=violation.hint and text(violation.hint),
+            )
+            for violation in exchange.violations
         ),
     )
 
 
-def _parted(request: Request) -> tuple[str, list[str]]:
-    """Return the URL as it may be kept, and what came where keys do."""
+def _separated(request: Request) -> tuple[str, list[str]]:
+    """Return the URL as it may be kept, and the values that stood where keys do."""
     url = request.url
-    keys = [value for name, value in request.headers.items() if name not in _KEPT_HEADERS and _is_secret(name)]
+    secrets = [value for name, value in request.headers.items() if name not in _KEPT_HEADERS and _is_secret(name)]
     _, _, query = url.partition("?")
-    if "@" in url or (query and any(_is_secret(each.partition("=")[0]) for each in query.split("&"))):
+    if "@" in url or (query and any(_is_secret(parameter.partition("=")[0]) for parameter in query.split("&"))):
         url, found = _clean_url(url)
-        keys += found
-    return url, keys
+        secrets += found
+    return url, secrets
 
 
 @functools.lru_cache(maxsize=256)
@@ -118,7 +109,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _clean_url(url: str) -> tuple[str, list[str]]:
-    """Return a URL without user name, password and the values of parameters that are named like keys; and what was taken out."""
+    """Return a URL without user name, password and the values of parameters named like a key; and what was taken out."""
     secrets = []
     if user := _USER.match(url):
         secrets = [user[2], *user[2].split(":")]
@@ -129,20 +120,12 @@ def _clean_url(url: str) -> tuple[str, list[str]]:
         name, equals, value = parameter.partition("=")
         if value and _is_secret(name):
             secrets += [value, unquote(value), unquote_plus(value)]
-            parameters[i] = f"{name}{equals}{_HIDDEN}"
+            parameters[i] = f"{name}{equals}{MASK}"
     return f"{start}{mark}{'&'.join(parameters)}", secrets
 
 
 @functools.lru_cache(maxsize=8)
-def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the forms in which these values may recur, the longest first: as they are, and encoded."""
-    words = {word for secret in secrets for word in secret.split()}
-    found = set()
-    for word in words:
-        if len(word) >= _LEAST:
-            found |= {word, json.dumps(word)[1:-1], quote(word, errors="replace"), quote_plus(word, errors="replace")}
-    return tuple(sorted(found, key=lambda each: (-len(each), each)))
-
-
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+def _keys(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of these values that are long enough to be keys, the longest first."""
+    words = {word for secret in secrets for word in secret.split() if len(word) >= MIN_KEY_LENGTH}
+    return tuple(sorted(words, key=lambda word: (-len(word), word)))

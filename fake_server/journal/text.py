@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
 
 from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange
+from kling_contract import display
 from kling_contract.clock import utc
+from kling_contract.display import printable, shorten
+from kling_contract.redaction import MASK
 
 __all__ = ["curl", "line", "shortened", "table", "violations"]
 
@@ -19,9 +19,6 @@ _FIRST, _LAST = 8, 16  # rows that a long table begins and ends with
 _TARGET = 72
 _WHY = 80
 _LINE = 400
-_TEXT = 60
-_BODY = 1200
-_SENT_ON = ("content-type", "range")  # the header fields that a curl line repeats
 
 
 def table(journal: Journal) -> str:
@@ -51,7 +48,7 @@ def line(exchange: Exchange) -> str:
     """Return one exchange as a line: the fake's time, method, path and query, what came back, and what was wrong."""
     method, path = _asked(exchange)
     wrong = "; ".join(f"{violation.severity} {violation}" for violation in exchange.violations)
-    why = wrong or exchange.reason or exchange.answered_status or ""
+    why = wrong or exchange.reason or exchange.reported_status or ""
     when = utc(exchange.at)
     return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_came(exchange)}  {shortened(why, _LINE)}".rstrip()
 
@@ -61,38 +58,29 @@ def violations(exchanges: Iterable[Exchange]) -> str:
     found = Counter(
         f"{violation.severity:<7}  {violation}" for exchange in exchanges for violation in exchange.violations
     )
-    lines = [f"  {_printable(text)}{f'  (x {times})' if times > 1 else ''}" for text, times in found.items()]
+    lines = [f"  {printable(text)}{f'  (x {times})' if times > 1 else ''}" for text, times in found.items()]
     if len(lines) > _FIRST + _LAST:
         lines[_FIRST + _LAST :] = [f"  … {len(lines) - _FIRST - _LAST:,} more …"]
     return "\n".join(lines)
 
 
 def curl(exchange: Exchange) -> str:
-    """Return a shell line that sends the request again, but for long texts in its body, which are cut.
-
-    The key is that in the environment variable AIMLAPI_KEY. A request for a video goes without one.
-    """
+    """Return a shell line that sends the request again, as `display.curl` does. A request for a video is sent without a key."""
     request = exchange.request
-    words = ["curl"] if request.method == "GET" else ["curl", "-X", shlex.quote(_printable(request.method))]
-    words.append(shlex.quote(_printable(request.url)))
+    headers = dict(request.headers)
     if exchange.operation is not None or exchange.generation_id is None:
-        words.append('-H "Authorization: Bearer $AIMLAPI_KEY"')
-    fields = [f"{name}: {request.headers[name]}" for name in _SENT_ON if name in request.headers]
-    words += [f"-H {shlex.quote(_printable(field))}" for field in fields]
-    if request.body:
-        words.append(f"-d {shlex.quote(_body(request.body))}")
-    return " ".join(words)
+        headers["authorization"] = f"Bearer {MASK}"
+    return display.curl(request.method, request.url, headers, request.body)
 
 
 def shortened(text: str, limit: int) -> str:
     """Return a text cut to `limit` characters, without anything that a terminal would obey."""
-    text = _printable(text[: limit + 1])
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return shorten(printable(text[: limit + 1]), limit)
 
 
 def _row(exchange: Exchange) -> tuple[str, str]:
     method, path = _asked(exchange)
-    why = exchange.reason or exchange.answered_status or ""
+    why = exchange.reason or exchange.reported_status or ""
     return (
         f"{method:<6} {shortened(path, _TARGET):<{_TARGET}}",
         f"{_came(exchange)}  {shortened(why, _WHY)}".rstrip(),
@@ -114,24 +102,3 @@ def _came(exchange: Exchange) -> str:
     if reply.cut is not None:
         return f"{reply.status}, broken off after {reply.cut:,} bytes"
     return f"{reply.status}, {reply.delay:g} s late: nobody waited any more"
-
-
-def _body(body: bytes) -> str:
-    try:
-        text = json.dumps(_cut(json.loads(body)), ensure_ascii=False)
-    except (ValueError, RecursionError):
-        text = body[: 2 * _TEXT].decode("utf-8", "backslashreplace") + ("…" if len(body) > 2 * _TEXT else "")
-    text = _printable(text)
-    return text if len(text) <= _BODY else f"{text[:_BODY]}…"
-
-
-def _cut(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _TEXT:
-        return f"{value[: _TEXT - 20]}… ({len(value):,} characters)"
-    if isinstance(value, dict):
-        return {_cut(name): _cut(member) for name, member in value.items()}
-    return [_cut(item) for item in value] if isinstance(value, list) else value
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

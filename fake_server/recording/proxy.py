@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import string
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
@@ -12,9 +12,9 @@ import httpx
 
 from fake_server.adapters.asgi import Receive, Scope, Send
 from fake_server.journal.har import truncated_reply
-from fake_server.messages import Exchange, Headers, Reply, Request
+from fake_server.messages import Exchange, Headers, OnExchange, Reply, Request
 from fake_server.recording.capture import can_decompress, decompressed
-from fake_server.recording.relay import PROXY_ERROR_HEADER, Relay, end_to_end
+from fake_server.recording.relay import Relay, end_to_end
 from kling_contract.clock import Clock, SystemClock
 
 __all__ = ["Proxy", "origin_of"]
@@ -43,14 +43,14 @@ class Proxy:
     open may be stale. Certificates are verified, redirects passed on, and proxy variables of the environment ignored.
 
     If the upstream does not respond, the proxy responds with 502, or with 504 after `timeout` seconds without a byte. A
-    response that breaks off breaks off for the client, too. What went wrong is in the header PROXY_ERROR_HEADER of the
-    exchange's reply, and of a response made by the proxy.
+    response that breaks off breaks off for the client, too. What went wrong is in `failure` of the exchange, and in the header
+    PROXY_ERROR_HEADER of a response made by the proxy.
     """
 
     def __init__(
         self,
         upstream: str,
-        on_exchange: Callable[[Exchange], object],
+        on_exchange: OnExchange,
         *,
         limit: int = 32 * 2**20,
         timeout: float = 600.0,
@@ -119,17 +119,14 @@ class Proxy:
             headers["content-length"] = str(relay.request_body.size)
         url = self.upstream + quote(_target(scope), safe=string.punctuation)
         request = Request(scope["method"], url, Headers(headers), relay.request_body.kept)
-        return Exchange(began, request, replace(self._reply(relay), delay=self._clock.now() - began))
+        reply = replace(self._reply(relay), delay=self._clock.now() - began)
+        return Exchange(began, request, reply, failure=relay.error)
 
     def _reply(self, relay: Relay) -> Reply:
         """Return the response as far as it was received, decompressed if possible."""
-        headers = _fields(relay.headers)
-        headers.pop(PROXY_ERROR_HEADER, None)  # of a proxy behind this one
-        if relay.error is not None:
-            headers[PROXY_ERROR_HEADER] = relay.error
         if relay.status is None:
-            return Reply(0, Headers(headers), cut=0)
-        body = relay.response_body.kept
+            return Reply(0, cut=0)
+        headers, body = _fields(relay.headers), relay.response_body.kept
         whole = relay.complete and not relay.response_body.truncated
         coding = headers.get("content-encoding", "")
         if whole and body and can_decompress(coding):

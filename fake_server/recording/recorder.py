@@ -13,6 +13,7 @@ from pathlib import Path
 from fake_server.journal import har
 from fake_server.journal.redaction import hidden, keys_in, without_keys
 from fake_server.messages import Exchange
+from kling_contract.redaction import LONGEST_SPELLING, holds_key
 
 __all__ = ["Recording"]
 
@@ -65,8 +66,7 @@ class Recording:
         request, _ = without_keys(exchange.request)
         reply = replace(exchange.reply, headers=exchange.reply.headers.only(_KEPT_HEADERS))
         self._keys.update(keys_in(exchange.request))
-        keys = sorted(self._keys, key=lambda key: (-len(key), key))
-        return hidden(replace(exchange, request=request, reply=reply), keys)
+        return hidden(replace(exchange, request=request, reply=reply), self._keys)
 
     def add(self, exchange: Exchange) -> None:
         """Record an exchange that is `without_keys`. Raise OSError if it cannot be written; then it is left out."""
@@ -110,12 +110,11 @@ class Recording:
 
     def _holds_a_key(self) -> bool:
         self._file.seek(0)
-        keys = [key.encode("utf-8", "replace") for key in self._keys]
-        overlap = max(map(len, keys), default=0)
+        overlap = LONGEST_SPELLING * max(map(len, self._keys), default=0)
         tail = b""
         while block := self._file.read(_BLOCK):
             text = tail + block
-            if any(key in text for key in keys):
+            if any(holds_key(text, key) for key in self._keys):
                 return True
             tail = text[-overlap:] if overlap else b""
         return False

@@ -14,7 +14,7 @@ from fake_server.recording.capture import BodyCapture
 __all__ = ["PROXY_ERROR_HEADER", "Fields", "Relay", "end_to_end"]
 
 PROXY_ERROR_HEADER = "x-kling-contract-proxy"
-"""Marks a response made by the proxy itself, or one that did not arrive whole; the value says why."""
+"""Marks a response made by the proxy itself; the value says why."""
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.store import Store
 
 __all__ = ["Generations"]
@@ -18,10 +18,10 @@ class Generations:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_id: OrderedDict[str, Generation] = OrderedDict()
+        self._by_id: OrderedDict[str, FakeGeneration] = OrderedDict()
         self._ids_by_video: dict[str, str] = {}
         self._store: Store | None = None
-        self.by_id: Mapping[str, Generation] = MappingProxyType(self._by_id)
+        self.by_id: Mapping[str, FakeGeneration] = MappingProxyType(self._by_id)
         """Those that are remembered, oldest first."""
 
     def keep_in(self, store: Store) -> None:
@@ -30,18 +30,18 @@ class Generations:
         for generation in store.generations():
             self._remember(generation)
 
-    def put(self, generation: Generation) -> None:
+    def put(self, generation: FakeGeneration) -> None:
         """Remember a new one, or a known one as it is now, and let the oldest go when there are too many."""
         if self._store is not None:  # first: what is not kept must not be seen
             self._store.put(generation)
         self._remember(generation)
 
-    def count_poll(self, generation: Generation) -> None:
+    def count_poll(self, generation: FakeGeneration) -> None:
         """Note that a poll was answered, of a generation that goes by them."""
         if generation.polls is not None:
             self.put(replace(generation, polls=generation.polls + 1))
 
-    def with_video_at(self, path: str) -> Generation | None:
+    def with_video_at(self, path: str) -> FakeGeneration | None:
         """Return the generation whose video is at a path, None when there is none."""
         found = self._ids_by_video.get(path)
         return None if found is None else self._by_id[found]
@@ -53,7 +53,7 @@ class Generations:
         self._by_id.clear()
         self._ids_by_video.clear()
 
-    def _remember(self, generation: Generation) -> None:
+    def _remember(self, generation: FakeGeneration) -> None:
         self._by_id[generation.id] = generation
         self._ids_by_video[generation.video_path] = generation.id
         while len(self._by_id) > self._limit:

@@ -9,10 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from kling_contract.contract import Step, Timeline
+from kling_contract.errors import StateError
 
-__all__ = ["StateError", "Store"]
+__all__ = ["Store"]
 
 _APPLICATION = 0x4B4C4E47  # SQLite keeps it in the file's header: whose file this is
 _LAYOUT = 1
@@ -25,10 +26,6 @@ _TABLES = """
 """
 _PUT = "INSERT INTO generations (id, data) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET data = excluded.data"
 _NOTE = "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
-
-class StateError(OSError):
-    """The state file cannot be used. The message says why, and what to do."""
 
 
 class Store:
@@ -61,7 +58,7 @@ class Store:
         self.time: float | None = self._fact("time")
         self._noted = float("-inf") if self.time is None else self.time
 
-    def generations(self) -> Iterator[Generation]:
+    def generations(self) -> Iterator[FakeGeneration]:
         """Give every generation, in the order of creation."""
         timelines: dict[str, Timeline] = {}  # most have the same one
         try:
@@ -70,12 +67,12 @@ class Store:
                 steps = values["timeline"]
                 if (key := repr(steps)) not in timelines:
                     timelines[key] = Timeline(tuple(Step(status, at) for status, at in steps))
-                yield Generation(**{**values, "timeline": timelines[key]})
+                yield FakeGeneration(**{**values, "timeline": timelines[key]})
         except (sqlite3.Error, ValueError, KeyError, TypeError) as broken:
             self._database.close()
             raise StateError(f"{self._path} is damaged: {broken}; name another file") from broken
 
-    def put(self, generation: Generation) -> None:
+    def put(self, generation: FakeGeneration) -> None:
         """Keep a generation, in place of what was kept under its id."""
         self._database.execute(_PUT, (generation.id, _text(generation)))
 
@@ -153,7 +150,7 @@ def _check(path: Path) -> None:
         raise StateError(f"{path} is not a state file of this program, and is left alone; name another, or a new one")
 
 
-def _text(generation: Generation) -> str:
+def _text(generation: FakeGeneration) -> str:
     values = {field.name: getattr(generation, field.name) for field in fields(generation)}
     values["timeline"] = [(step.status, step.at) for step in generation.timeline.steps]
     return json.dumps(values, separators=(",", ":"))

@@ -79,11 +79,15 @@ def finding(question: Question, broken: ContractBroken, *, contract: Contract, k
         pointer=pointer,
         revision=contract.revision.id,
         severity="warning" if broken.assumed else "error",
-        curl="" if broken.request is None else curl(broken.request, key),
+        curl="" if broken.request is None else _curl(broken.request, key),
         payload=broken.payload if isinstance(broken, InvalidPayloadAccepted) else None,
         generation_id=_generation_id(broken, key),
         steps=tuple(redacted(line, key) for note in getattr(broken, "__notes__", ()) for line in note.splitlines()),
     )
+
+
+def _curl(request: Any, key: str) -> str:
+    return curl(request.method, str(request.url), request.headers, bytes(request.content or b""), key=key)
 
 
 def _generation_id(broken: ContractBroken, key: str) -> str | None:

@@ -12,12 +12,13 @@ from urllib.request import Request
 import httpx
 
 from kling_contract.checks.deadline import Deadline, DeadlineExceeded
-from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import ContractBroken
-from kling_contract.jsontext.parser import InvalidJson, parse
-from kling_contract.redaction import redacted
+from kling_contract.display import shorten
+from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.jsontext.parser import parse
+from kling_contract.redaction import mask_bytes, variants
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors
 
@@ -158,7 +159,7 @@ class ClientTransport(httpx.BaseTransport):
             http.cookies = CookieJar(NoCookies())
             for cookie in self._cookies.jar:
                 http.cookies.jar.set_cookie(cookie)
-        self._broken = SyncDoor(http, SystemClock()).broken
+        self._broken = SyncHttpAdapter(http, SystemClock()).transport_errors
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""
@@ -197,13 +198,12 @@ class _Body(httpx.SyncByteStream):
 
 def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
     """Return the first `most` characters of a text, without the key: it is hidden first, or half of it could be left."""
-    hidden = redacted(text, key)
-    return hidden if len(hidden) <= most else f"{hidden[: most - 1]}…"
+    return shorten(text, most, key=key)
 
 
 def without_key(body: bytes, key: str) -> bytes:
     """Return a body without the key, and without those keys that were made of it to be wrong."""
-    return redacted(body.decode("utf-8", "surrogateescape"), key).encode("utf-8", "surrogateescape")
+    return mask_bytes(body, *variants(key))
 
 
 def unanswered(silent: httpx.RequestError) -> ContractBroken:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from kling_contract import reports, violation
 from kling_contract.checks.findings import Finding, Verdict
 from kling_contract.contract import Contract
+from kling_contract.display import printable
 from kling_contract.reports import FileResult, Format
 from kling_contract.violation import Severity, Violation
 
@@ -93,7 +94,7 @@ def best(revisions: Mapping[str, int]) -> str:
 def _text(report: Report) -> Iterator[str]:
     yield from compared(report.revisions)
     for finding in report.findings:
-        yield from (_shown(line) for line in f"{_LABELS[finding.severity]:10}{finding}".splitlines())
+        yield from (printable(line) for line in f"{_LABELS[finding.severity]:10}{finding}".splitlines())
     reasons = dict.fromkeys(verdict.left_out for verdict in report.verdicts if verdict.left_out)
     for reason in reasons:
         claims = [verdict.claim for verdict in report.verdicts if verdict.left_out == reason]
@@ -126,8 +127,3 @@ def _violation(finding: Finding) -> Violation:
     return Violation(
         finding.pointer, finding.claim, message, hint=curl, part=finding.document, severity=finding.severity
     )
-
-
-def _shown(text: str) -> str:
-    """Return a line with everything escaped that a terminal would obey: a server wrote some of it."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

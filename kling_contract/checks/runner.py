@@ -62,7 +62,7 @@ class Inspection:
         self._creations = creations
         self._deadline = Deadline(time_limit)
         given = server if isinstance(server, Target) else None
-        root = "" if given is not None else root_of(str(server), live=live)  # before anything is opened
+        root = "" if given is not None else root_of(str(server), allow_remote=live)  # before anything is opened
         # Idle connections are let go before any server does so: else a request could meet one that is just being closed.
         limits = httpx.Limits(keepalive_expiry=_IDLE)
         inner = ClientTransport(given.http) if given is not None else httpx.HTTPTransport(limits=limits)

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from kling_contract.checks.lifecycle_claims import check_video
 from kling_contract.checks.target import Target
-from kling_contract.client.http_adapter import SyncDoor
+from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.contract import Contract
 from kling_contract.errors import ContractBroken
 from kling_contract.generation import Generation
@@ -81,7 +81,7 @@ class GenerationMachine(RuleBasedStateMachine):
         self._seen: dict[str, _Seen] = {}
         self._calm: dict[str, Any] = {}
         self._troubled = False
-        self._broken = SyncDoor(self.target.http, self.target.clock).broken
+        self._broken = SyncHttpAdapter(self.target.http, self.target.clock).transport_errors
         if self.target.play is not None:
             self.target.play(self._calm)
 

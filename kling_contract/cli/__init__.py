@@ -1,4 +1,4 @@
-"""`kling-contract`: which commands there are, and how they fail. Each command is in the module of its name in `commands/`."""
+"""The command line `kling-contract`: its commands, each in the module of its name, and how they fail."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ import sys
 
 import click
 
-from kling_contract.errors import DocumentError, ImageError, InvalidPayload, KlingError, UnknownRevision
+from kling_contract.errors import (
+    DocumentError,
+    ImageError,
+    InvalidPayload,
+    KlingError,
+    ListenError,
+    StateError,
+    UnknownRevision,
+)
 from kling_contract.version import __version__
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
-_UNUSABLE = (DocumentError, ImageError, UnknownRevision)
+_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownRevision)
 
 
-class _Lazily(click.Group):
-    """Imports a command when it is asked for, so that none pays for what another needs."""
+class _LazyGroup(click.Group):
+    """A group that imports a command only when it is used, so that none waits for what another needs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -33,21 +41,31 @@ class _Lazily(click.Group):
         return command
 
 
-@click.group(cls=_Lazily, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="kling-contract")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Test against AI/ML API's Kling video endpoints without calling them.
 
-    Exit codes: 0 all is well, 1 something breaks the contract or failed, 2 wrong usage or unreadable input.
+    \b
+    Exit codes:
+      0    the contract is kept, and the command has done what it should
+      1    something breaks the contract or has failed
+      2    wrong usage, or unreadable input
+      3    the server cannot be reached (check)
+      130  interrupted
+
+    \b
+    Shell completion in bash (or else zsh_source, fish_source):
+      eval "$(_KLING_CONTRACT_COMPLETE=bash_source kling-contract)"
     """
     if "NO_COLOR" in os.environ:
         ctx.color = False
 
 
 def main() -> None:
-    """Run the command line, and turn every expected failure into one line and an exit code."""
-    _escape_what_streams_cannot_hold()
+    """Run the command line. Turn every expected failure into one line on standard error and an exit code."""
+    _escape_unencodable_characters()
     try:
         sys.exit(cli.main(prog_name="kling-contract", standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as asked:
@@ -70,10 +88,10 @@ def main() -> None:
         _fail(f"{unusable.filename}: {unusable.strerror}" if unusable.filename else str(unusable), 2)
 
 
-def _escape_what_streams_cannot_hold() -> None:
-    """Let standard output and error write a character that their encoding lacks as an escape such as \\u732b, and not fail.
+def _escape_unencodable_characters() -> None:
+    """Make standard output and error write a character that their encoding lacks as an escape such as \\u732b.
 
-    A handler that somebody chose, as with PYTHONIOENCODING=ascii:replace, stays.
+    An error handler that the user chose, as with PYTHONIOENCODING=ascii:replace, stays.
     """
     codecs.register_error("json-escape", _escaped)
     for stream in (sys.stdout, sys.stderr):
@@ -82,7 +100,7 @@ def _escape_what_streams_cannot_hold() -> None:
 
 
 def _escaped(failed: UnicodeError) -> tuple[str, int]:
-    """Return the escapes that JSON has, so that JSON which is printed with them still says the same."""
+    """Return JSON escapes, so that printed JSON keeps its meaning."""
     if not isinstance(failed, UnicodeEncodeError):
         raise failed
     return json.dumps(failed.object[failed.start : failed.end])[1:-1], failed.end

@@ -23,6 +23,7 @@ from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import ServerUnreachable
 from kling_contract.hosts import root_of
+from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.violation import Severity
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-KEY_VARIABLE = "AIMLAPI_KEY"
 _ALL = "all"
 _UNREACHABLE = 3
 
@@ -139,7 +139,7 @@ def command(
     else:
         key = _key(needed=live)
         try:
-            root_of(url, live=live)
+            root_of(url, allow_remote=live)
         except ServerUnreachable as unusable:
             raise click.BadParameter(str(unusable), param_hint="URL") from unusable
         written = _opened(ctx, files)
@@ -249,9 +249,9 @@ def _key(*, needed: bool) -> str | None:
 
 
 def _confirm(contract: Contract, spend: int, url: str) -> None:
-    from kling_contract.checks.plan import payload_worth_paying_for
+    from kling_contract.checks.plan import photo_payload
 
-    seconds = contract.video_seconds(payload_worth_paying_for(contract))
+    seconds = contract.video_seconds(photo_payload(contract))
     cost = f"{contract.price(seconds) * spend:,.0f} {contract.observed.price.unit}"
     told = f"{spend} generation{'s' * (spend > 1)} of {seconds:g} s at {url} cost {cost}, as documented on {contract.revision}"
     if not sys.stdin.isatty():

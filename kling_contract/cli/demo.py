@@ -1,4 +1,4 @@
-"""`kling-contract demo`: what this project does, in one command, without network, key or waiting."""
+"""`kling-contract demo`: the whole project in one command, without network, key or waiting."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ MISTAKES = {"image": "cat.jpg", "prompt": PROMPT, "duration": 7, "cfg_scale": 1.
     help="Where to save the video.",
 )  # fmt: skip
 def command(output: Path) -> None:
-    """Send a real photograph through validator, fake server and client, and get a playable video back."""
+    """Send a real photograph through validator, fake server and client, and save the video that comes back.
+
+    Exit code 0: the video is saved; 1: something failed; 2: wrong usage.
+    """
     import httpx
 
     from fake_server.server import FakeServer
-    from kling_contract.client import Client
-    from kling_contract.client.client import Generation
+    from kling_contract.client import Client, Generation
     from kling_contract.reports import FileResult, render
     from kling_contract.validation import validate
 
@@ -47,9 +49,9 @@ def command(output: Path) -> None:
         generation = client.generate(image=photograph, prompt=PROMPT, duration=5, on_progress=progress)
         path = client.download(generation, output)
     click.echo(f"  bill     {fake.ledger.booked:,.0f} {fake.ledger.unit} would have been booked")
-    click.echo(f"  journal  {len(fake.journal)} exchanges, in no time at all")
+    click.echo(f"  journal  {len(fake.journal)} exchanges, without any waiting")
     click.echo(f"  saved    {path} ({path.stat().st_size:,} bytes)")
     click.echo()
     wrong = {"model": contract.request_schema["properties"]["model"]["enum"][0], **MISTAKES}
-    click.echo("And a payload with three mistakes, before it is paid for:")
+    click.echo("And a payload with three mistakes, found before it is paid for:")
     click.echo(render([FileResult("mistakes.json", validate(wrong, contract=contract))], "text"))

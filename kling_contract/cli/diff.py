@@ -1,4 +1,4 @@
-"""`kling-contract diff`: what changed between two revisions, or two documents, and whom it breaks."""
+"""`kling-contract diff`: what changed between two revisions or documents, and what it breaks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from kling_contract.cli import options
 from kling_contract.contract import Contract, revisions
 from kling_contract.drift import breaks, diff, report
 from kling_contract.drift.document_set import DocumentSet
@@ -20,28 +21,38 @@ _WRITERS = {"text": report.as_text, "json": report.as_json, "markdown": report.a
 @click.command("diff")
 @click.argument("old")
 @click.argument("new", nargs=-1, required=True)
-@click.option(
-    "--format", "format_", type=click.Choice(list(_WRITERS)), default="text", show_default=True, help="How to print it."
-)
+@options.format_among(tuple(_WRITERS))
+@options.report_among(tuple(_WRITERS))
 @click.pass_context
-def command(ctx: click.Context, old: str, new: tuple[str, ...], format_: str) -> None:
-    """Show what changed from OLD to NEW, and whom it breaks: those who send requests, those who read answers.
+def command(
+    ctx: click.Context, old: str, new: tuple[str, ...], format_: str, report_files: list[tuple[str, Path]]
+) -> None:
+    """Show what changed from OLD to NEW, and what it breaks: requests that were valid, or programs that read responses.
 
-    Each of the two is a revision (see schema --list), 'latest', or an OpenAPI document in a JSON file. NEW may be several files
-    that describe the API together. Exit code 1 when something breaks.
+    Each of the two is a revision (see `schema --list`), 'latest', or an OpenAPI document in a JSON file. NEW may be several
+    files that describe the API together.
+
+    Exit code 0: nothing breaks; 1: something breaks, or a report could not be written; 2: wrong usage, or a document that
+    cannot be read.
     """
     changes = diff(_read(old), _together(new))
-    click.echo(_WRITERS[format_](changes, old=old, new=", ".join(new)), nl=False)
-    ctx.exit(1 if breaks(changes) else 0)
+    outputs = options.open_outputs(ctx, format_, report_files)
+    written = options.write_reports(
+        outputs,
+        lambda output: [_WRITERS[output.format](changes, old=old, new=", ".join(new)).removesuffix("\n")],
+    )
+    ctx.exit(0 if written and not breaks(changes) else 1)
 
 
 def _together(names: tuple[str, ...]) -> Contract | ApiDocument:
     first, *others = map(_read, names)
     if not others:
         return first
-    documents = [each for each in (first, *others) if isinstance(each, ApiDocument)]
+    documents = [document for document in (first, *others) if isinstance(document, ApiDocument)]
     if len(documents) < len(names):
-        raise click.UsageError("NEW is one revision, or one or several files: a revision describes the whole by itself")
+        raise click.UsageError(
+            "NEW must be one revision, or one or more files: a revision cannot be combined with others"
+        )
     return DocumentSet(documents)
 
 

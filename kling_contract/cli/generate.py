@@ -1,4 +1,4 @@
-"""`kling-contract generate`: makes one video, on the embedded fake or, when told so, on the live service."""
+"""`kling-contract generate`: makes one video, on a fake in this process or, with --live, on the live service."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import Any
 import click
 
 from kling_contract.cli import options
-from kling_contract.client import Client
-from kling_contract.client.calls import IMAGE, completed
-from kling_contract.client.client import Generation
+from kling_contract.client import Client, Generation
+from kling_contract.client.fields import IMAGE, build_payload
 from kling_contract.contract import Contract
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.validation import validate
 from kling_contract.violation import Severity, Strictness, failing
 
-__all__ = ["Shown", "command", "embedded", "save"]
+__all__ = ["command"]
 
 
 @click.command("generate")
 @click.argument("payload", required=False, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--image", metavar="FILE|URL", help="First frame: a local picture, a link, or a data URI.")
+@click.option("--image", metavar="FILE|URL", help="First frame: a local image, a link, or a data URI.")
 @click.option("--prompt", metavar="TEXT", help="What should happen.")
 @click.option("--duration", type=int, metavar="SECONDS", help="Length of the video.")
 @click.option(
@@ -34,14 +34,14 @@ __all__ = ["Shown", "command", "embedded", "save"]
     "fields",
     metavar="NAME=VALUE",
     multiple=True,
-    help="Any other field; the value is JSON, or else text. Repeatable.",
+    help="Any other field; the value is JSON, or else text. May be repeated.",
 )
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Where to save the video.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
     metavar="SECONDS",
-    help="How long to wait at most. Default: as documented.",
+    help="Longest time to wait. Default: as documented.",
 )
 @click.option(
     "--live",
@@ -68,9 +68,12 @@ def command(
 ) -> None:
     """Make a video: validate, create, poll to the end, download.
 
-    PAYLOAD is a JSON file (- for standard input); options override its fields. What is wrong with it is told before
-    anything is sent; if it is of the severity --fail-on or worse, nothing is sent. Without --live everything happens in this
-    process, on the fake server's virtual clock: no network, no key, no waiting, no cost.
+    PAYLOAD is a JSON file (- for standard input); options override its fields. Everything that is wrong with it is printed
+    before anything is sent; if any of it is of the severity --fail-on or worse, nothing is sent. Without --live everything
+    happens in this process, on the fake server's virtual clock: no network, no key, no waiting, no cost.
+
+    Exit code 0: the video is made; 1: the payload is refused, or the generation or the download failed; 2: wrong usage, or a
+    file that cannot be read.
     """
     given = _read_payload(payload)
     named = dict(_field(text) for text in fields)
@@ -81,26 +84,30 @@ def command(
     given |= {name: value for name, value in {"prompt": prompt, "duration": duration}.items() if value is not None}
     given |= named
     if not given and image is None:
-        raise click.UsageError("nothing to generate from: give a payload file, or --image and --prompt")
+        raise click.UsageError("there is no payload: give a file, or --image and --prompt")
     contract = Contract.load(revision)
-    shown = Shown(real_time=live)
-    with _live(contract, strictness, fail_on) if live else embedded(contract, scenario, strictness, fail_on) as client:
-        body = completed(given, image, {}, contract=contract)
+    display = _ProgressDisplay(real_time=live)
+    with (
+        _live(contract, strictness, fail_on)
+        if live
+        else client_on_fake(contract, scenario, strictness, fail_on) as client
+    ):
+        body = build_payload(given, image, {}, contract=contract)
         violations = validate(body, contract=contract, strictness=strictness)
         if not any(violation.severity in failing(fail_on) for violation in violations):  # else the client refuses it
             for violation in violations:
                 click.echo(f"kling-contract: {violation.severity} {violation}", err=True)
-        with shown:
-            generation = client.generate(body, timeout=timeout, on_progress=shown.progress)
-            shown.stop()
-            _tell(contract, body, generation, live=live)
+        with display:
+            generation = client.generate(body, timeout=timeout, on_progress=display.progress)
+            display.stop()
+            _print_result(contract, body, generation, live=live)
             if output is not None:
-                save(client, generation, output)
+                _save(client, generation, output)
 
 
 @contextmanager
-def embedded(contract: Contract, scenario: str, strictness: Strictness, fail_on: Severity) -> Iterator[Client]:
-    """Give a client whose every call ends in a fake server of this process, on a clock that both share."""
+def client_on_fake(contract: Contract, scenario: str, strictness: Strictness, fail_on: Severity) -> Iterator[Client]:
+    """Yield a client of a fake server in this process, on a clock that both share."""
     import httpx
 
     from fake_server.server import FakeServer
@@ -109,7 +116,7 @@ def embedded(contract: Contract, scenario: str, strictness: Strictness, fail_on:
     with (
         httpx.Client(transport=fake.transport()) as http,
         Client(
-            "embedded-fake",
+            "key-for-the-fake",
             http=http,
             clock=fake.clock,
             contract=contract,
@@ -130,8 +137,8 @@ def _live(contract: Contract, strictness: Strictness, fail_on: Severity) -> Iter
         yield client
 
 
-class Shown:
-    """Shows each new status on a terminal as it is seen, with a spinner between two looks in real time. Silent in pipes."""
+class _ProgressDisplay:
+    """Shows each new status on a terminal, with a spinner between polls in real time. Prints nothing into pipes."""
 
     def __init__(self, *, real_time: bool = False) -> None:
         from rich.console import Console
@@ -142,13 +149,13 @@ class Shown:
         self._id: str | None = None
         self._status = Status("sending…", console=self._console) if real_time and self._console.is_terminal else None
 
-    def __enter__(self) -> Shown:
+    def __enter__(self) -> _ProgressDisplay:
         if self._status:
             self._status.start()
         return self
 
     def progress(self, generation: Generation, seconds: float) -> None:
-        """Say where a generation is after so many seconds."""
+        """Show the status of a generation `seconds` after the wait began."""
         self._id = generation.id
         if self._status:
             self._status.update(f"{generation.status}, {seconds:.0f} s")
@@ -165,18 +172,17 @@ class Shown:
         self.stop()
         if kind is KeyboardInterrupt and self._id:
             click.echo(
-                f"kling-contract: generation {self._id} goes on at the service, and is billed when it ends",
+                f"kling-contract: generation {self._id} continues at the service, and is billed when it ends",
                 err=True,
             )
 
 
-def save(client: Client, generation: Generation, output: Path) -> None:
-    """Download the video and say so."""
+def _save(client: Client, generation: Generation, output: Path) -> None:
     path = client.download(generation, output)
     click.echo(f"saved {path} ({path.stat().st_size:,} bytes)")
 
 
-def _tell(contract: Contract, body: Mapping[str, Any], generation: Generation, *, live: bool) -> None:
+def _print_result(contract: Contract, body: Mapping[str, Any], generation: Generation, *, live: bool) -> None:
     click.echo(f"generation {generation.id}: {generation.status}")
     if live:
         if generation.video and generation.video.url:
@@ -184,7 +190,7 @@ def _tell(contract: Contract, body: Mapping[str, Any], generation: Generation, *
         return
     seconds = contract.video_seconds(body)
     price = f"{contract.price(seconds):,.0f} {contract.observed.price.unit}"
-    click.echo(f"{seconds:g} s of video would have cost {price}; on the embedded fake nothing is billed")
+    click.echo(f"{seconds:g} s of video would have cost {price}; the fake bills nothing")
 
 
 def _read_payload(path: Path | None) -> dict[str, Any]:
@@ -193,11 +199,11 @@ def _read_payload(path: Path | None) -> dict[str, Any]:
     text = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     try:
         value = parse(text)
-    except InvalidJson as bad:
-        raise click.UsageError(f"{path}:{bad.line}:{bad.column}: {bad.reason}") from bad
+    except InvalidJson as invalid:
+        raise click.UsageError(f"{path}:{invalid.line}:{invalid.column}: {invalid.reason}") from invalid
     if not isinstance(value, dict):
         raise click.UsageError(f"{path}: a payload is a JSON object, not {type(value).__name__}")
-    value.pop("$schema", None)  # for editors; it is not part of what is sent
+    value.pop("$schema", None)  # for editors; it is not sent
     return value
 
 

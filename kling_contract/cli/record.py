@@ -55,7 +55,7 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
 
     Exit code 0: what passed kept the contract; 1: it did not, or the recording could not be kept; 2: wrong usage.
     """
-    from fake_server.adapters.live import serve
+    from fake_server.adapters.listen import serve
     from fake_server.recording.proxy import Proxy, origin_of
     from fake_server.recording.recorder import Recording
     from fake_server.recording.traffic import ExchangeValidator
@@ -96,7 +96,7 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
 @contextlib.contextmanager
 def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Iterator[TextIOBase]:
     """Open a stream on standard output or error that keeps no exchange waiting. `errors` is told when nobody reads it."""
-    from fake_server.adapters.access_log import NonBlockingStream
+    from fake_server.adapters.nonblocking_stream import NonBlockingStream
 
     def closed(reason: str) -> None:
         if errors is not None:
@@ -127,15 +127,14 @@ class RecordingSession:
 
     def on_exchange(self, exchange: Exchange) -> None:
         """Validate, record and print one exchange. A full disk, or output that nobody reads, stops no traffic."""
-        from fake_server.recording.relay import PROXY_ERROR_HEADER
         from fake_server.recording.traffic import title
         from kling_contract import reports
         from kling_contract.reports import FileResult
 
         violations = self._validator.validate(exchange)
-        if (error := exchange.reply.headers.get(PROXY_ERROR_HEADER)) is not None:
-            why = Violation("", "unchecked", error, "warning", part="response")
-            violations = (*(violation for violation in violations if violation.rule != why.rule), why)
+        if exchange.failure is not None:
+            lost = Violation("", "unchecked", exchange.failure, "warning", part="response")
+            violations = (*(violation for violation in violations if violation.rule != lost.rule), lost)
         kept = self._recording.without_keys(replace(exchange, violations=violations))
         self._found.update(violation.severity for violation in violations)
         try:

@@ -1,4 +1,4 @@
-"""`kling-contract samples`: payloads with their expected verdict, for tests in any language."""
+"""`kling-contract samples`: payloads, each with the verdict to expect, for tests in any language."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ __all__ = ["command"]
 
 
 @click.command("samples")
-@click.option("--valid", type=click.IntRange(0), default=5, show_default=True, help="How many valid payloads.")
-@click.option("--invalid", type=click.IntRange(0), default=5, show_default=True, help="How many invalid ones.")
-@click.option("--seed", type=int, default=0, show_default=True, help="What they are drawn from.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="Folder for one file each.")
+@click.option("--valid", type=click.IntRange(0), default=5, show_default=True, help="Number of valid payloads.")
+@click.option("--invalid", type=click.IntRange(0), default=5, show_default=True, help="Number of invalid payloads.")
+@options.seed("The same seed gives the same samples.", default=0)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write one file per sample into this folder.",
+)
 @options.revision
 def command(valid: int, invalid: int, seed: int, output: Path | None, revision: str | None) -> None:
     """Write sample payloads, each with the verdict that a validator must reach.
 
-    They go to standard output as JSON Lines, or with --output into a folder, one file each. A sample is an object of payload,
-    valid, and violation: null, or the one thing that is wrong (its id, pointer and rule).
+    They go to standard output as JSON Lines, or with --output into a folder, one file each. A sample is an object with the
+    members payload, valid, and violation: null, or the one thing that is wrong (its id, pointer and rule).
+
+    Exit code 0: the samples are written; 2: wrong usage, or a folder that cannot be written.
     """
     try:
         from kling_contract.payloads import samples

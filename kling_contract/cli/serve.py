@@ -12,7 +12,7 @@ import click
 from kling_contract.cli import options
 
 if TYPE_CHECKING:
-    from fake_server.adapters.live import BaseURL
+    from fake_server.adapters.listen import BaseURL
     from fake_server.server import FakeServer
     from fake_server.service.service import Progression
     from kling_contract.violation import Strictness
@@ -23,7 +23,7 @@ _MEGABYTE = 2**20
 
 
 class _Number(click.FloatRange):
-    """A number in a range. NaN is in none, though click takes it."""
+    """A number in a range. Refuses NaN, which click accepts."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -44,45 +44,45 @@ class _Number(click.FloatRange):
 @click.option(
     "--replay",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Answer creates and polls as in this HTTP Archive, as `record` writes them.",
+    help="Respond to creates and polls as in this HTTP Archive, which `record` writes.",
 )
-@click.option("--tls", is_flag=True, help="Serve https, under a throw-away certificate. Needs trustme.")
+@click.option("--tls", is_flag=True, help="Serve https, with a temporary certificate. Needs trustme.")
 @options.scenario
 @click.option(
     "--progression",
     type=click.Choice(["time", "immediate", "polls"]),
     default="time",
     show_default=True,
-    help="What moves a generation: time, nothing (it has ended at the first poll), or each poll by one step.",
+    help="What moves a generation on. immediate: it has ended at the first poll. polls: each poll is one step.",
 )
 @click.option(
     "--rate",
     type=_Number(0, 1e9),
     default=60.0,
     show_default=True,
-    help="Virtual seconds that pass in each real one; with 0 only POST /_fake/clock moves the time.",
+    help="Virtual seconds per real second. With 0 the time moves only by POST /_fake/clock.",
 )
 @options.strictness
 @options.revision
-@click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="The only key to take, instead of any.")
-@click.option("--seed", type=int, default=0, show_default=True, help="What generation ids are drawn from.")
+@click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="Accept only this API key, instead of any.")
+@options.seed("The same seed gives the same generation ids.", default=0)
 @click.option(
     "--body-limit",
     type=_Number(0, 4096, min_open=True),
     metavar="MB",
     default=32.0,
     show_default=True,
-    help="Megabytes that the body of a request may have.",
+    help="Most megabytes that the body of a request may have.",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Keep generations, ledger and time in this file, and go on from there next time.",
+    help="Keep generations, ledger and time in this file, and continue from it next time.",
 )
 @click.option(
-    "--log", is_flag=True, help="Say on standard error what each request was answered, and what was wrong with it."
+    "--log", is_flag=True, help="Log each request on standard error, with its response and what was wrong with it."
 )
-@click.option("--no-control", is_flag=True, help="Serve nothing under /_fake/, where the fake is steered and asked.")
+@click.option("--no-control", is_flag=True, help="Do not serve the control API, /_fake/.")
 def command(
     host: str,
     port: int,
@@ -104,18 +104,31 @@ def command(
 
     Point a program at it by changing its base URL from the API's to the one printed here. Nothing is billed, nothing
     leaves this machine, and image links are never fetched.
+
+    Exit code 0: it was ended; 2: wrong usage, or it cannot listen there.
     """
     import os
     import sys
     import tempfile
 
-    from fake_server.adapters.access_log import AccessLog, NonBlockingStream
+    from fake_server.adapters.asgi import app
     from fake_server.adapters.control import ControlApi
-    from fake_server.adapters.delivery import Handler
-    from fake_server.adapters.live import serve
+    from fake_server.adapters.listen import serve
+    from fake_server.adapters.nonblocking_stream import NonBlockingStream
+    from fake_server.journal.text import line
+    from fake_server.messages import Exchange
     from fake_server.server import FakeServer
     from kling_contract.clock import VirtualClock
     from kling_contract.hosts import is_loopback
+
+    def closed(reason: str) -> None:
+        # Without a buffer: the end of the process would wait for it if standard output is blocked as well.
+        said = f"kling-contract: nothing more is logged, since standard error cannot be written: {reason}\n"
+        with contextlib.suppress(OSError):
+            os.write(sys.stdout.fileno(), said.encode())
+
+    def written(exchange: Exchange) -> None:
+        errors.write(f"{line(exchange)}\n")
 
     fake = FakeServer(
         revision=revision,
@@ -128,23 +141,17 @@ def command(
         body_limit=int(body_limit * _MEGABYTE),
         state=state,
         replay=replay,
+        on_exchange=written if log else None,
     )
-
-    def closed(reason: str) -> None:
-        # Without a buffer: the end of the process would wait for it if standard output is blocked as well.
-        said = f"kling-contract: nothing more is logged, since standard error cannot be written: {reason}\n"
-        with contextlib.suppress(OSError):
-            os.write(sys.stdout.fileno(), said.encode())
 
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-contract-"))
         # sys.stderr is None where the process was started without one.
-        there = sys.stderr or stack.enter_context(Path(os.devnull).open("w"))
-        errors = stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
+        stream = sys.stderr or stack.enter_context(Path(os.devnull).open("w"))
+        errors = stack.enter_context(NonBlockingStream(stream.fileno(), on_closed=closed))
         stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
-        door: Handler = AccessLog(fake, lambda line: errors.write(f"{line}\n")) if log else fake
-        if not no_control:
-            door = ControlApi(fake, door=door, host=host)
+        handle = fake.handle if no_control else ControlApi(fake, host=host).handle
+        application = app(handle, body_limit=fake.body_limit, clock=fake.clock)
 
         def ready(url: BaseURL) -> None:
             _introduce(fake, url, rate, replay)
@@ -155,14 +162,14 @@ def command(
                     f"  trust       {trusted}  (curl --cacert, SSL_CERT_FILE, REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS)"
                 )
             if state is not None:
-                click.echo(f"  state       {state}: {len(fake.generations):,} generations from before")
+                click.echo(f"  state       {state}: {len(fake.generations):,} generations restored")
             if not no_control:
                 click.echo(f"  control     {url}/_fake/health")
             if not is_loopback(host):
                 errors.write(f"kling-contract: warning: {host} can be reached from other machines\n")
 
         try:
-            serve(door, host=host, port=port, tls=tls, on_ready=ready)
+            serve(application, host=host, port=port, tls=tls, on_ready=ready)
         except ModuleNotFoundError as missing:
             raise click.UsageError(str(missing)) from missing
         finally:
@@ -175,16 +182,16 @@ def _introduce(fake: FakeServer, url: str, rate: float, replay: Path | None) -> 
     for operation in fake.contract.operations.values():
         click.echo(f"  {operation.method:<11} {url}{operation.path}")
     if replay is not None:
-        click.echo(f"  replay      {replay}, {rate:g} of its seconds in each one here")
+        click.echo(f"  replay      {replay}, {rate:g} of its seconds per second here")
         return
     steps = fake.scenario.timeline_under(fake.contract).steps
     end = steps[-1]
     if fake.progression == "immediate":
-        goes = f"{end.status} at the first poll"
+        course = f"{end.status} at the first poll"
     elif fake.progression == "polls":
-        goes = f"{end.status} at poll {len(steps)}"
+        course = f"{end.status} at poll {len(steps)}"
     elif rate:
-        goes = f"{end.status} after {end.at:g} s, which take {end.at / rate:.1f} s here"
+        course = f"{end.status} after {end.at:g} s, which is {end.at / rate:.1f} s here"
     else:
-        goes = f"{end.status} after {end.at:g} s; time stands still (rate 0)"
-    click.echo(f"  scenario    {fake.scenario.name}: {goes}")
+        course = f"{end.status} after {end.at:g} s; time stands still (rate 0)"
+    click.echo(f"  scenario    {fake.scenario.name}: {course}")

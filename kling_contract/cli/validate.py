@@ -1,4 +1,4 @@
-"""`kling-contract validate`: judges payload files, and says what is wrong, where, and how to mend it."""
+"""`kling-contract validate`: checks payload files, and says what is wrong, where, and how to correct it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ _LONG = 16 * 2**20  # bytes from which on a file may take long enough to want a 
 @click.command("validate")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @options.format_
+@options.report
 @options.fail_on
 @click.option("--lines", is_flag=True, help="Each line is a payload of its own, as in files named .jsonl or .ndjson.")
 @options.strictness
@@ -35,60 +36,70 @@ _LONG = 16 * 2**20  # bytes from which on a file may take long enough to want a 
 def command(
     ctx: click.Context,
     files: tuple[str, ...],
-    format_: reports.Format,
+    format_: str,
+    report_files: list[tuple[str, Path]],
     fail_on: Severity,
     lines: bool,
     strictness: Strictness,
     revision: str | None,
 ) -> None:
-    """Judge the payloads in FILEs (- for standard input) against the contract.
+    """Check the payloads in FILEs (- for standard input) against the contract.
 
-    Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse; 2: a file cannot be read, or is not
-    JSON. A file that cannot be read does not keep the others from being judged.
+    A file that cannot be read does not keep the others from being checked.
+
+    Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse, or a report could not be written; 2:
+    wrong usage, or a file that cannot be read or is not JSON.
     """
-    judge = validator_for(Contract.load(revision))
-    worst = _Worst(fail_on)
-    judged = worst.of(each for name in files for each in _judge(name, judge, strictness, lines))
+    validator = validator_for(Contract.load(revision))
+    outputs = options.open_outputs(ctx, format_, report_files)
+    exit_code = _ExitCode(fail_on)
+    results: Iterable[FileResult]
+    results = exit_code.watch(result for name in files for result in _results(name, validator, strictness, lines))
+    if report_files:
+        results = list(results)  # each report needs all of them
     color = sys.stdout.isatty() if ctx.color is None else ctx.color
-    for line in reports.lines(judged, format_, color=color, fail_on=fail_on):
-        sys.stdout.write(line + "\n")
-    ctx.exit(worst.code)
+    written = options.write_reports(
+        outputs,
+        lambda output: reports.lines(results, output.format, color=color and output.is_standard, fail_on=fail_on),
+    )
+    ctx.exit(exit_code.value if written else exit_code.value or 1)
 
 
-class _Worst:
-    """Watches what passes for the exit code."""
+class _ExitCode:
+    """The exit code that the results seen so far give."""
 
     def __init__(self, fail_on: Severity) -> None:
         self._failing = violation.failing(fail_on)
-        self.code = 0
+        self.value = 0
 
-    def of(self, results: Iterable[FileResult]) -> Iterator[FileResult]:
-        for each in results:
-            if each.unreadable is not None or any(violation.rule == "json" for violation in each.violations):
-                self.code = 2
-            elif self.code == 0 and any(violation.severity in self._failing for violation in each.violations):
-                self.code = 1
-            yield each
+    def watch(self, results: Iterable[FileResult]) -> Iterator[FileResult]:
+        """Yield `results` as they are."""
+        for result in results:
+            if result.unreadable is not None or any(found.rule == "json" for found in result.violations):
+                self.value = 2
+            elif self.value == 0 and any(found.severity in self._failing for found in result.violations):
+                self.value = 1
+            yield result
 
 
-def _judge(name: str, judge: Validator, strictness: Strictness, lines: bool) -> Iterator[FileResult]:
+def _results(name: str, validator: Validator, strictness: Strictness, lines: bool) -> Iterator[FileResult]:
     try:
         with _opened(name) as stream:
             if not lines and Path(name).suffix not in _LINES:
-                yield FileResult(name, judge.text(stream.read(), strictness))
+                yield FileResult(name, validator.validate_text(stream.read(), strictness))
                 return
             for number, line in enumerate(stream, 1):
                 if line.isspace():
                     continue
-                violations = judge.text(line, strictness)
-                yield FileResult(name, [replace(each, line=number) for each in violations] if violations else ())
+                violations = validator.validate_text(line, strictness)
+                yield FileResult(name, [replace(found, line=number) for found in violations] if violations else ())
     except OSError as unreadable:
         yield FileResult(name, unreadable=unreadable.strerror or str(unreadable))
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[IO[bytes]]:
-    """Open a file, or standard input; a large one with a progress bar, where a person watches."""
+    """Open a file, or standard input. A large file has a progress bar on a terminal."""
     if name == "-":
         yield sys.stdin.buffer
         return

@@ -1,8 +1,9 @@
-"""The client: make a video, and wait for it, without ever paying twice."""
+"""The client: makes a video, waits for it, and never pays twice."""
 
 from kling_contract.client.calls import Progress
 from kling_contract.client.client import AsyncClient, Client
+from kling_contract.client.fields import Fields
 from kling_contract.client.images import Image
 from kling_contract.generation import Generation, Video
 
-__all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
+__all__ = ["AsyncClient", "Client", "Fields", "Generation", "Image", "Progress", "Video"]

@@ -1,23 +1,31 @@
-"""What does each call of the client do? Written once: AsyncClient awaits it, Client runs it in one step."""
+"""The five calls of the client, each written once: AsyncClient awaits it, Client runs it in one step."""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import os
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
-from kling_contract.client.fields import declared_fields
-from kling_contract.client.http_adapter import Door
-from kling_contract.client.images import Image, embedded, image_url
+from kling_contract.client.download import save_video
+from kling_contract.client.fields import build_payload, check_field_names
+from kling_contract.client.http_adapter import HttpAdapter
+from kling_contract.client.images import Image
 from kling_contract.client.responses import read_failure, read_generation
-from kling_contract.client.retry import PASSING, REFUSED_FOR_NOW, Retries
+from kling_contract.client.retry import (
+    RETRYABLE,
+    SAFE_TO_REPEAT_POST,
+    NoTimeToRetry,
+    Retries,
+    Retryable,
+    retrying,
+)
 from kling_contract.contract import Contract, Operation
-from kling_contract.display import nearest
 from kling_contract.errors import (
-    ApiError,
     CreationUncertain,
     GenerationFailed,
     InvalidPayload,
@@ -32,32 +40,30 @@ from kling_contract.redaction import Key
 from kling_contract.validation import validate
 from kling_contract.violation import Severity, Strictness, failing
 
-__all__ = ["Calls", "Pace", "Progress", "completed", "run"]
+__all__ = ["Calls", "Pace", "Progress", "run"]
 
 T = TypeVar("T")
 
 Progress = Callable[[Generation, float], object]
-"""Called with each answer and the seconds since the wait began."""
-
-MODEL, IMAGE = "model", "image_url"
+"""Called with each generation that a response shows, and the seconds since the wait began."""
 
 _log = logging.getLogger("kling_contract")
 
 
 def run(call: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end and return its result."""
+    """Run a coroutine that never suspends, and return its result. Raise RuntimeError if it suspends."""
     try:
         call.send(None)
     except StopIteration as done:
         result: T = done.value
         return result
     call.close()
-    raise RuntimeError("a call over a synchronous door suspended")
+    raise RuntimeError("a call over a synchronous adapter suspended")
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to wait for a generation, and how long between two looks, in seconds."""
+    """How long to wait for a generation, and how long between two polls, in seconds."""
 
     timeout: float
     interval: float
@@ -66,22 +72,14 @@ class Pace:
         if not self.timeout >= 0:
             raise ValueError(f"timeout must be 0 seconds or more, not {self.timeout}")
         if not self.interval >= 0.001:
-            raise ValueError(f"interval must be at least a millisecond, not {self.interval} seconds")
-
-
-class _OverdueError(Exception):
-    """The next try would come after the deadline; `last` is what the one before ended in."""
-
-    def __init__(self, last: KlingError) -> None:
-        super().__init__(str(last))
-        self.last = last
+            raise ValueError(f"interval must be at least 0.001 seconds, not {self.interval}")
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The contract calls of one client."""
+    """The calls of one client."""
 
-    door: Door
+    adapter: HttpAdapter
     key: Key
     contract: Contract
     base_url: str
@@ -90,7 +88,7 @@ class Calls:
     retries: Retries
 
     def pace(self, timeout: float | None, interval: float | None) -> Pace:
-        """Return the pace asked for, or else the observed one. Raise ValueError for one that cannot be."""
+        """Return the given pace, with the observed value for None. Raise ValueError for an impossible one."""
         observed = self.contract.observed.polling
         return Pace(
             timeout=observed.timeout if timeout is None else timeout,
@@ -100,9 +98,9 @@ class Calls:
     async def create(
         self, payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any]
     ) -> Generation:
-        """Judge, send, and read the answer. What the judgement lets pass with a warning is logged."""
-        self._check_names(fields, ("payload", "image"))
-        return await self._send(completed(payload, image, fields, contract=self.contract))
+        """Validate and send a payload. Log the violations that `fail_on` lets pass."""
+        check_field_names(fields, ("payload", "image"), contract=self.contract)
+        return await self._send(build_payload(payload, image, fields, contract=self.contract))
 
     async def _send(self, body: Mapping[str, Any]) -> Generation:
         violations = validate(body, contract=self.contract, strictness=self.strictness)
@@ -110,55 +108,55 @@ class Calls:
             raise InvalidPayload(violations)
         for violation in violations:
             _log.info("%s: %s", violation.severity, violation)
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        response = await self._ask(self.contract.create, content=text)
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        response = await self._request(self.contract.create, content=content)
         try:
             return read_generation(response, self.key)
         except UnexpectedResponse as unreadable:
             raise _uncertain(unreadable, status=unreadable.status) from unreadable
 
     async def get(self, generation: str | Generation, *, deadline: float = math.inf) -> Generation:
-        """Ask how far a generation has come. Raise _OverdueError at `deadline`, a time on the clock."""
+        """Return a generation as it stands. Raise NoTimeToRetry at `deadline`, a time on the clock."""
         operation = self.contract.get
         (parameter,) = operation.query["required"]
-        response = await self._ask(operation, params={parameter: self._id(generation)}, deadline=deadline)
+        response = await self._request(operation, params={parameter: self._id(generation)}, deadline=deadline)
         return read_generation(response, self.key)
 
     async def wait(self, generation: str | Generation, pace: Pace, on_progress: Progress | None) -> Generation:
-        """Look at once, then at each interval and at the very end of the time."""
+        """Poll at once, then at each interval, and at the very end of the time."""
         lifecycle = self.contract.lifecycle
-        begin = self.door.clock.now()
+        begin = self.adapter.clock.now()
         deadline = begin + pace.timeout
         seen = generation if isinstance(generation, Generation) else None
         try:
             while True:
                 seen = await self.get(generation, deadline=deadline)
-                now = self.door.clock.now()
+                now = self.adapter.clock.now()
                 if on_progress is not None:
                     on_progress(seen, now - begin)
                 if not lifecycle.knows(seen.status):
                     raise UnknownStatus(
-                        f"{self._shown(seen)}, which revision {self.contract.revision} does not know "
-                        f"(it knows {', '.join(lifecycle.statuses)}); see generation.raw for what came",
+                        f"{self._described(seen)}, which revision {self.contract.revision} does not know "
+                        f"(it knows {', '.join(lifecycle.statuses)}); generation.raw has the whole response",
                         seen,
                     )
                 if lifecycle.failed(seen.status):
                     reason = self.key.hidden_in(json.dumps(seen.error, ensure_ascii=False))[:2000]
-                    raise GenerationFailed(f"{self._shown(seen)}, which is a failure: {reason}", seen)
+                    raise GenerationFailed(f"{self._described(seen)}, which is a failure: {reason}", seen)
                 if lifecycle.is_final(seen.status):
                     return seen
-                left = deadline - self.door.clock.now()
+                left = deadline - self.adapter.clock.now()
                 if left <= 0:
                     raise self._timed_out(seen, pace)
-                await self.door.sleep(min(pace.interval, left))
-        except _OverdueError as overdue:
+                await self.adapter.sleep(min(pace.interval, left))
+        except NoTimeToRetry as exceeded:
             if seen is None:
-                raise overdue.last from overdue.last.__cause__
-            raise self._timed_out(seen, pace) from overdue.last
+                raise exceeded.error from exceeded.error.__cause__
+            raise self._timed_out(seen, pace) from exceeded.error
         except KlingError as error:
             if error.generation is None and seen is not None:
                 error.generation = seen
-                error.add_note(f"when last seen, {self._shown(seen)}; wait for it again by its id")
+                error.add_note(f"when last seen, {self._described(seen)}; wait for it again by its id")
             raise
 
     async def generate(
@@ -169,50 +167,38 @@ class Calls:
         pace: Pace,
         on_progress: Progress | None,
     ) -> Generation:
-        """Create, then wait. The created generation is the first progress: from then on its id is known."""
-        self._check_names(fields, ("payload", "image", "timeout", "interval", "on_progress"))
-        created = await self._send(completed(payload, image, fields, contract=self.contract))
+        """Create, then wait. `on_progress` is first called with the created generation, so that its id is known."""
+        check_field_names(fields, ("payload", "image", "timeout", "interval", "on_progress"), contract=self.contract)
+        created = await self._send(build_payload(payload, image, fields, contract=self.contract))
         if on_progress is not None:
             on_progress(created, 0.0)
         return await self.wait(created, pace, on_progress)
 
+    async def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
+        """Save the video of a generation, or that at a URL, as the file `path`."""
+        return await save_video(self.adapter, self.key, generation, path, retries=self.retries)
+
     def _id(self, generation: str | Generation) -> str:
         found = generation.id if isinstance(generation, Generation) else generation
         if not found:
-            raise ValueError("the id of the generation is empty; give the id that the create answered with")
+            raise ValueError("the id of the generation is empty; give the id that create returned")
         if self.key.hidden_in(found) != found:
             raise KlingError(
-                "nothing was asked: the id of the generation holds the API key, "
-                "which must not stand in a URL, since URLs are logged"
+                "nothing was sent: the id of the generation contains the API key, "
+                "which must not be in a URL, because URLs are logged"
             )
         return found
 
-    def _shown(self, generation: Generation) -> str:
+    def _described(self, generation: Generation) -> str:
         return self.key.hidden_in(f"generation {generation.id} is in status {generation.status!r}")
 
     def _timed_out(self, seen: Generation, pace: Pace) -> WaitTimeout:
         return WaitTimeout(
-            f"after {pace.timeout:g} s {self._shown(seen)}; it may still end: wait for it again by its id",
+            f"after {pace.timeout:g} s {self._described(seen)}; it may still end: wait for it again by its id",
             seen,
         )
 
-    def _check_names(self, fields: Mapping[str, Any], options: Sequence[str]) -> None:
-        """Raise TypeError for a field that no revision declares: it may be misspelt, and would be paid for."""
-        own = self.contract.request_schema["properties"]
-        wrong = [name for name in fields if name not in own and name not in declared_fields(self.contract)]
-        if not wrong:
-            return
-        declared = declared_fields(self.contract)
-        told = []
-        for name in wrong:
-            near = nearest(name, [*declared, *options])
-            told.append(f"{name} (did you mean {near[0]}?)" if near else name)
-        raise TypeError(
-            f"no revision declares {', '.join(told)}; declared are {', '.join(declared)}; "
-            f"to send what is not declared, give it in the payload: payload={{{wrong[0]!r}: …}}"
-        )
-
-    async def _ask(
+    async def _request(
         self,
         operation: Operation,
         *,
@@ -220,68 +206,41 @@ class Calls:
         content: bytes | None = None,
         deadline: float = math.inf,
     ) -> Any:
-        """Return the 2xx response. Repeat what may be: a create only if it certainly did nothing."""
-        free = operation != self.contract.create
-        headers = {"content-type": operation.media_type} if operation.media_type else {}
-        tried = 0
-        while True:
-            asked = None
-            request = self.door.contract_request(
+        """Return the 2xx response to a request. A create is repeated only if it certainly did nothing."""
+        is_create = operation == self.contract.create
+        url = self.base_url + operation.path
+        headers = {"authorization": self.key.bearer}
+        if operation.media_type:
+            headers["content-type"] = operation.media_type
+
+        async def attempt() -> Any:
+            request = self.adapter.contract_request(
                 operation.method,
-                self.base_url + operation.path,
-                headers={**headers, "authorization": self.key.bearer},
+                url,
+                headers=headers,
                 params=params,
                 content=content,
-                within=deadline - self.door.clock.now(),
+                within=deadline - self.adapter.clock.now(),
             )
-            failure: TransportError | ApiError | UnexpectedResponse
             try:
-                response = await self.door.send(request)
-            except self.door.broken as broken:
-                what = self.key.hidden_in(f"{type(broken).__name__}: {broken}".removesuffix(": "))
-                failure = TransportError(f"no answer to {operation.method} {self.base_url}{operation.path} ({what})")
-                failure.__cause__ = broken
-                if not free and not isinstance(broken, self.door.unsent):
-                    raise _uncertain(failure) from failure
-            else:
-                if response.is_success:
-                    return response
-                failure = read_failure(response, self.key, self.door.clock.now())
-                if failure.status not in (PASSING if free else REFUSED_FOR_NOW):
-                    if free or 400 <= failure.status < 500:
-                        raise failure
-                    raise _uncertain(failure, status=failure.status) from failure
-                asked = getattr(failure, "retry_after", None)
-            pause = self.retries.pause(tried, asked)
-            if pause is None:
-                raise failure
-            if self.door.clock.now() + pause > deadline:
-                raise _OverdueError(failure)
-            _log.info("%s; trying again in %g s", failure, pause)
-            await self.door.sleep(pause)
-            tried += 1
+                response = await self.adapter.send(request)
+            except self.adapter.transport_errors as error:
+                reason = self.key.hidden_in(f"{type(error).__name__}: {error}".removesuffix(": "))
+                unreachable = TransportError(f"no response to {operation.method} {url} ({reason})")
+                unreachable.__cause__ = error
+                if is_create and not isinstance(error, self.adapter.never_sent):
+                    raise _uncertain(unreachable) from unreachable
+                raise Retryable(unreachable) from None
+            if response.is_success:
+                return response
+            failure = read_failure(response, self.key, self.adapter.clock.now())
+            if failure.status in (SAFE_TO_REPEAT_POST if is_create else RETRYABLE):
+                raise Retryable(failure, asked=getattr(failure, "retry_after", None))
+            if is_create and not 400 <= failure.status < 500:
+                raise _uncertain(failure, status=failure.status) from failure
+            raise failure
 
-
-def completed(
-    payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any], *, contract: Contract
-) -> dict[str, Any]:
-    """Return the payload as it is sent: `fields` over `payload`, images as text, the contract's first model if none is given.
-
-    Raise ImageError, and TypeError when `payload` is no mapping or the image is given twice.
-    """
-    if payload is not None and not isinstance(payload, Mapping):
-        raise TypeError(
-            f"payload must be a mapping of fields to values, not {type(payload).__name__}; "
-            "an image is given as image=…, a prompt as prompt=…"
-        )
-    first_model = contract.request_schema["properties"][MODEL]["enum"][0]
-    body = {MODEL: first_model, **(payload or {}), **fields}
-    if image is not None:
-        if IMAGE in body:
-            raise TypeError(f"the first frame is given twice: give image=… or {IMAGE}, not both")
-        body[IMAGE] = image_url(image)
-    result: dict[str, Any] = embedded(body)
-    return result
+        return await retrying(attempt, self.retries, self.adapter, deadline=deadline)
 
 
 def _uncertain(failure: KlingError, *, status: int | None = None) -> CreationUncertain:

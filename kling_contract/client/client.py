@@ -1,4 +1,4 @@
-"""How do I make a video? `Client` and `AsyncClient`: the same five calls, each written once in `_calls`."""
+"""The clients: `Client` and `AsyncClient`, with the same five calls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from kling_contract.client.calls import Calls, Progress, run
-from kling_contract.client.download import download
 from kling_contract.client.fields import Fields
-from kling_contract.client.http_adapter import AsyncDoor, AsyncHttp, Door, Http, SyncDoor
+from kling_contract.client.http_adapter import AsyncHttp, AsyncHttpAdapter, Http, HttpAdapter, SyncHttpAdapter
 from kling_contract.client.images import Image
 from kling_contract.client.retry import Retries
 from kling_contract.clock import Clock, SystemClock
@@ -25,19 +24,19 @@ from kling_contract.violation import SEVERITIES, Severity, Strictness, check_str
 __all__ = ["AsyncClient", "Client", "Generation", "Image", "Progress", "Video"]
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
-"""For a client of our own: a create uploads megabytes, but a host that is there answers the door soon."""
+"""Timeouts of a client of our own: a create uploads megabytes, but a connection is made soon or never."""
 
 _MISSING: Any = None
-"""No key was given. For type checkers a key is text, so that an environment variable that may be unset is an error."""
+"""No key was given. Type checkers see text, so that they refuse `os.environ.get(…)`, which may be None."""
 
 H = TypeVar("H", Http, AsyncHttp)
 
 
 class _Base(Generic[H]):
-    """What both clients are made of."""
+    """What both clients have in common."""
 
-    _door_kind: Callable[[Any, Clock], Door]
-    _http_kind: Callable[..., Any]
+    _adapter_type: Callable[[Any, Clock], HttpAdapter]
+    _http_type: Callable[..., Any]
 
     def __init__(
         self,
@@ -53,30 +52,36 @@ class _Base(Generic[H]):
         retries: int = 5,
     ) -> None:
         clock = clock or SystemClock()
-        door = None if http is None else self._door_kind(http, clock)
+        adapter = None if http is None else self._adapter_type(http, clock)
         if api_key is None:
             raise TypeError(
                 f"an API key is needed: {type(self).__name__}(api_key); "
                 f"the provider shows it in your account, {type(self).__name__}.from_env() reads it from {KEY_VARIABLE}, "
-                "and a fake server takes any text"
+                "and a fake server accepts any text"
             )
         if fail_on not in SEVERITIES:
             raise ValueError(f"fail_on must be one of {', '.join(SEVERITIES)}, not {fail_on!r}")
         check_strictness(strictness)
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
-        self._key = Key(api_key)
-        self.contract = chosen(contract, revision)
-        self.base_url = _checked_url(self.contract.base_url if base_url is None else base_url)
-        self._owned = door is None
-        if door is None:  # only now: what was opened before an error would stay open
-            self._http: Any = self._http_kind(timeout=TIMEOUT)
-            door = self._door_kind(self._http, clock)
-        else:
-            self._http = http
-        self._door = door
-        self._retries = Retries(retries)
-        self._calls = Calls(self._door, self._key, self.contract, self.base_url, strictness, fail_on, self._retries)
+        key = Key(api_key)
+        contract = chosen(contract, revision)
+        base_url = _checked_url(contract.base_url if base_url is None else base_url)
+        self._own_http: Any = None
+        if adapter is None:  # only now, so that no error above leaves it open
+            self._own_http = self._http_type(timeout=TIMEOUT)
+            adapter = self._adapter_type(self._own_http, clock)
+        self._calls = Calls(adapter, key, contract, base_url, strictness, fail_on, Retries(retries))
+
+    @property
+    def contract(self) -> Contract:
+        """The contract that payloads are validated against."""
+        return self._calls.contract
+
+    @property
+    def base_url(self) -> str:
+        """The address of the service, without a slash at its end."""
+        return self._calls.base_url
 
     @classmethod
     def from_env(
@@ -125,20 +130,20 @@ class Client(_Base[Http]):
     """The synchronous client.
 
     `api_key` is sent with contract calls only, never to the host of a video; `Client.from_env()` reads it from
-    AIMLAPI_KEY. `http` is a client of httpx or httpx2 to send through (None: one of our own, closed with this
-    one; a given one stays open and as it is). `base_url` is where the service is (None: where the contract
-    says). `clock` is waited on (None: the system's). `contract`, or else `revision`, says what the service
-    understands (None: the default revision). `strictness` is how a payload is judged before it is sent: see
-    `validate`. `fail_on` is the least severity that keeps it from being sent: "warning" also refuses what is
-    undeclared, deprecated or only tolerated. `retries` is how often one request is repeated at most, after 1,
-    2, 4 … seconds or when the service says; a create is repeated only when it certainly did nothing.
+    AIMLAPI_KEY. `http` is a client of httpx or httpx2 to send through; it stays open, and its settings are not
+    changed (None: one of our own, closed with this one). `base_url` is the address of the service (None: that
+    of the contract). `clock` is what waits use (None: the system's). `contract`, or else `revision`, says what the
+    service understands (None: the default revision). `strictness` is how a payload is validated before it is
+    sent: see `validate`. `fail_on` is the least severity that keeps it from being sent: "warning" also refuses
+    what is undeclared, deprecated or only tolerated. `retries` is how often one request is repeated at most,
+    after 1, 2, 4 … seconds or when the service says; a create is repeated only if it certainly did nothing.
 
-    Raise ValueError for a key or a URL that cannot be used, and TypeError for a missing key and an HTTP client
-    of the wrong sort.
+    Raise ValueError for an unusable key or URL, and TypeError for a missing key and an HTTP client of the wrong
+    kind.
     """
 
-    _door_kind = SyncDoor
-    _http_kind = httpx.Client
+    _adapter_type = SyncHttpAdapter
+    _http_type = httpx.Client
 
     def create(
         self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Unpack[Fields]
@@ -148,22 +153,22 @@ class Client(_Base[Http]):
         The payload is `payload` with `fields` over it; the model is the contract's first one unless it is
         given. `fields` are those that any revision declares; others can only be given in `payload`. `image`
         is the first frame: a link, a data URI, the path of a local file, its bytes, or the file opened for
-        reading bytes. A path object, bytes or an open file may stand for any other image, too; all of them
-        are sent as data URIs. What the contract tolerates or advises against is refused if `fail_on` says so,
-        and else logged at INFO, under "kling_contract".
+        reading bytes. Any other image may be a path object, bytes or an open file, too; all of them are sent
+        as data URIs. What the contract tolerates or advises against is refused if `fail_on` says so, and else
+        logged at INFO, under "kling_contract".
 
         Raise TypeError for a field that no revision declares and for a first frame that is given twice,
         InvalidPayload or ImageError before anything is sent, ApiError when the service refused,
-        TransportError when it could not be reached at all, and CreationUncertain when nobody knows whether it
-        accepted.
+        TransportError when it could not be reached at all, and CreationUncertain when it is unknown whether it
+        accepted the create.
         """
         return run(self._calls.create(payload, image, fields))
 
     def get(self, generation: str | Generation) -> Generation:
-        """Return a generation, asked for by its id, as it stands.
+        """Return the generation with an id as it stands.
 
-        Raise ApiError, TransportError (each after the retries), UnexpectedResponse when the answer cannot be read, or
-        KlingError for an id that holds the API key: it would show in the logs of URLs.
+        Raise ApiError or TransportError, each after the retries, UnexpectedResponse when the response cannot be read,
+        and KlingError for an id that contains the API key: it would show in logs of URLs.
         """
         return run(self._calls.get(generation))
 
@@ -175,14 +180,14 @@ class Client(_Base[Http]):
         interval: float | None = None,
         on_progress: Progress | None = None,
     ) -> Generation:
-        """Look at a generation at once and then every `interval` seconds; return it when it has succeeded.
+        """Poll a generation at once and then every `interval` seconds; return it when it has succeeded.
 
-        `timeout` seconds are all there is, with retries and pauses; the last look is at their very end. None
-        for either means what the documents observed. `on_progress` is called after each look, the last one
-        too, with the generation and the seconds since the wait began.
+        `timeout` is the limit in seconds, including retries and pauses; the last poll is at its very end. None
+        for either means the value in observed.json. `on_progress` is called after each poll, the last one too,
+        with the generation and the seconds since the wait began.
 
-        Raise GenerationFailed, UnknownStatus, WaitTimeout, or what `get` raises. Each of them has the
-        generation as last seen in `.generation`, if it was seen.
+        Raise GenerationFailed, UnknownStatus, WaitTimeout, or what `get` raises. The `generation` of each is the
+        generation as last seen, or None.
         """
         return run(self._calls.wait(generation, self._calls.pace(timeout, interval), on_progress))
 
@@ -207,14 +212,14 @@ class Client(_Base[Http]):
         """Save the video of a generation, or that at a URL, as the file `path`, and return the path.
 
         A broken transfer is resumed, and redirects are followed. The file appears, or replaces an older one,
-        only when it is whole; on failure nothing is left, and DownloadError raised. The key is not sent.
+        only when it is whole. Raise DownloadError on failure, which leaves no file. The key is not sent.
         """
-        return run(download(self._door, self._key, generation, path, retries=self._retries))
+        return run(self._calls.download(generation, path))
 
     def close(self) -> None:
-        """Close the HTTP client, if it is our own."""
-        if self._owned:
-            self._http.close()
+        """Close the HTTP client, unless it was given."""
+        if self._own_http is not None:
+            self._own_http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -226,8 +231,8 @@ class Client(_Base[Http]):
 class AsyncClient(_Base[AsyncHttp]):
     """The asynchronous client, made as `Client` is. Files are read and written without yielding."""
 
-    _door_kind = AsyncDoor
-    _http_kind = httpx.AsyncClient
+    _adapter_type = AsyncHttpAdapter
+    _http_type = httpx.AsyncClient
 
     async def create(
         self, payload: Mapping[str, Any] | None = None, *, image: Image | None = None, **fields: Unpack[Fields]
@@ -266,12 +271,12 @@ class AsyncClient(_Base[AsyncHttp]):
 
     async def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
         """Save a video as a file, as `Client.download` does."""
-        return await download(self._door, self._key, generation, path, retries=self._retries)
+        return await self._calls.download(generation, path)
 
     async def aclose(self) -> None:
-        """Close the HTTP client, if it is our own."""
-        if self._owned:
-            await self._http.aclose()
+        """Close the HTTP client, unless it was given."""
+        if self._own_http is not None:
+            await self._own_http.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""How does a video get into a file? Whole or not at all, resumed after a break, without the key."""
+"""Downloads: a video into a file, whole or not at all, resumed after a broken transfer, without the key."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kling_contract.client.http_adapter import Door
-from kling_contract.client.retry import PASSING, Retries, retry_after
+from kling_contract.client.http_adapter import HttpAdapter
+from kling_contract.client.retry import RETRYABLE, Retries, Retryable, retry_after, retrying
 from kling_contract.errors import DownloadError
 from kling_contract.generation import Generation
 from kling_contract.redaction import Key
 
-__all__ = ["download"]
+__all__ = ["save_video"]
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:(\d{1,18})|\*)", re.ASCII)
 _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
@@ -25,7 +25,7 @@ _LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 
 @dataclass(slots=True)
 class _Transfer:
-    """What is known of a transfer under way: sizes in bytes, None for unknown."""
+    """A transfer under way. Sizes are in bytes; None is unknown."""
 
     file: BinaryIO
     announced: int | None
@@ -33,11 +33,11 @@ class _Transfer:
     received: int = 0
     etag: str | None = None
 
-    def write(self, piece: bytes) -> None:
-        self.received += len(piece)
+    def write(self, chunk: bytes) -> None:
+        self.received += len(chunk)
         if self.expected is not None and self.received > self.expected:
-            raise DownloadError(f"the media host sends more than the {self.expected} bytes that were announced")
-        self.file.write(piece)
+            raise DownloadError(f"the media host sends more than the announced {self.expected} bytes")
+        self.file.write(chunk)
 
     def restart(self) -> None:
         self.file.seek(0)
@@ -46,12 +46,12 @@ class _Transfer:
 
     @property
     def expected(self) -> int | None:
-        """How many bytes make a whole video: what the host says, or else what the generation said."""
+        """The size of the whole video: as the host says, or else as the generation said."""
         return self.announced if self.total is None else self.total
 
     @property
     def headers(self) -> dict[str, str]:
-        # Compressed bytes could neither be counted nor resumed.
+        # A compressed transfer could be neither counted nor resumed.
         headers = {"accept": "*/*", "accept-encoding": "identity"}
         if self.received:
             headers["range"] = f"bytes={self.received}-"
@@ -60,15 +60,15 @@ class _Transfer:
         return headers
 
 
-async def download(
-    door: Door, key: Key, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries
+async def save_video(
+    adapter: HttpAdapter, key: Key, generation: Generation | str, path: str | os.PathLike[str], *, retries: Retries
 ) -> Path:
-    """Save the video of a generation, or that at a URL, under `path` and return the path. No message shows the key."""
+    """Save the video of a generation, or that at a URL, as `path`, and return the path. Raise DownloadError, without the key."""
     target = Path(path)
     try:
         url, announced = _source(generation, key)
         with _replacing(target) as file:
-            await _fetch(door, url, _shown(url, key), _Transfer(file, announced), retries)
+            await _fetch(adapter, key, url, _Transfer(file, announced), retries)
     except DownloadError as failed:
         failed.args = (key.hidden_in(str(failed)),)
         raise
@@ -77,7 +77,7 @@ async def download(
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """Open a new file beside `target` that replaces it at the end of the block, and is gone if that fails."""
+    """Open a new file beside `target` that replaces it at the end of the block, and is deleted if that fails."""
     if target.is_dir():
         raise DownloadError(f"{target} is a folder; give the name of the file to write")
     part = target.with_name(f".{secrets.token_hex(6)}.part")
@@ -92,49 +92,54 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
             part.unlink()
 
 
-async def _fetch(door: Door, url: str, shown: str, transfer: _Transfer, retries: Retries) -> None:
-    tried = 0
-    while True:
+async def _fetch(adapter: HttpAdapter, key: Key, url: str, transfer: _Transfer, retries: Retries) -> None:
+    shown = _shown(url, key)
+
+    async def attempt() -> None:
+        """Receive what is missing."""
         asked, cause = None, None
         try:
-            request = door.media_request(url, transfer.headers)
-            response = await door.send(request, stream=True, follow_redirects=True)
+            response = await adapter.send(
+                adapter.media_request(url, transfer.headers), stream=True, follow_redirects=True
+            )
             try:
-                broken = _begin(transfer, response, shown)
-                if broken is None:
-                    await door.pour(response, transfer.write)
-                    broken = _shortfall(transfer)
+                problem = _begin(transfer, response, shown)
+                if problem is None:
+                    await adapter.stream_to(response, transfer.write)
+                    problem = _shortfall(transfer)
                 else:
-                    asked = retry_after(response.headers.get("retry-after"), door.clock.now())
+                    asked = retry_after(response.headers.get("retry-after"), adapter.clock.now())
             finally:
-                await door.close(response)
-        except door.broken as failure:
-            broken, cause = f"{type(failure).__name__}: {failure}".removesuffix(": "), failure
-        if broken is None:
+                await adapter.close(response)
+        except adapter.transport_errors as error:
+            problem, cause = f"{type(error).__name__}: {error}".removesuffix(": "), error
+        if problem is None:
             return
-        pause = retries.pause(tried, asked)
-        if pause is None or isinstance(cause, door.hopeless):
-            raise DownloadError(f"the download of {shown} failed: {broken}; try it later") from cause
-        await door.sleep(pause)
-        tried += 1
+        failed = DownloadError(key.hidden_in(f"the download of {shown} failed: {problem}; try it later"))
+        failed.__cause__ = cause
+        if isinstance(cause, adapter.not_retryable):
+            raise failed
+        raise Retryable(failed, asked=asked)
+
+    await retrying(attempt, retries, adapter)
 
 
 def _begin(transfer: _Transfer, response: Any, shown: str) -> str | None:
-    """Go on where the transfer stands, or start it again, as the answer says.
+    """Prepare the transfer for the body of `response`: go on where it stands, or start again.
 
-    Return why this answer is of no use but another may be, None when its body can be read. Raise
-    DownloadError when no other would be better.
+    Return None, or why the body is useless, although that of another response may not be. Raise DownloadError if no
+    other response would be better.
     """
     status, headers = response.status_code, response.headers
-    if status in PASSING:
-        return f"the media host answered {status}"
+    if status in RETRYABLE:
+        return f"the media host responded with {status}"
     if status not in (200, 206, 416):
         raise DownloadError(
-            f"the media host answered {status} for {shown}; "
+            f"the media host responded with {status} for {shown}; "
             "links to videos expire: get the generation again for a new one"
         )
     if headers.get("content-encoding", "identity") != "identity":
-        raise DownloadError("the media host compressed the video although it was asked not to; it was not saved")
+        raise DownloadError("the media host compressed the video against the request; it was not saved")
     if status != 200:
         span = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
         if status == 206 and span and int(span[1]) == transfer.received:
@@ -143,24 +148,24 @@ def _begin(transfer: _Transfer, response: Any, shown: str) -> str | None:
                 transfer.total = whole
                 return None
         transfer.restart()
-        return f"the media host answered {status} and not the rest of the video"
+        return f"the media host responded with {status}, but not with the rest of the video"
     transfer.restart()
     length, etag = headers.get("content-length", ""), headers.get("etag", "")
     transfer.total = int(length) if _LENGTH.fullmatch(length) else None
     transfer.etag = etag if etag.startswith('"') else None
     if None not in (transfer.total, transfer.announced) and transfer.total != transfer.announced:
         raise DownloadError(
-            f"the media host offers {transfer.total} bytes, but the generation speaks of "
-            f"{transfer.announced}; it was not saved: get the generation again"
+            f"the media host offers {transfer.total} bytes, but the generation has "
+            f"file_size {transfer.announced}; the video was not saved: get the generation again"
         )
     return None
 
 
 def _shortfall(transfer: _Transfer) -> str | None:
-    """Return what is missing at the end of an answer; None when the video is whole as far as anybody said."""
+    """Return what is missing at the end of a response; None if the video is whole, as far as its size is known."""
     if transfer.received and transfer.received >= (transfer.expected or 0):
         return None
-    return f"{transfer.received} bytes came of {transfer.expected or 'a video'}"
+    return f"only {transfer.received} bytes of {transfer.expected or 'the video'} were received"
 
 
 def _source(generation: Generation | str, key: Key) -> tuple[str, int | None]:
@@ -180,5 +185,5 @@ def _source(generation: Generation | str, key: Key) -> tuple[str, int | None]:
 
 
 def _shown(url: str, key: Key) -> str:
-    """The URL without the key, and without its query, in which signatures travel."""
+    """Return a URL for messages: without the key, and without its query, which may be a signature."""
     return key.hidden_in(url).partition("?")[0][:200]

@@ -1,4 +1,4 @@
-"""How is a request sent through a client of httpx or httpx2, synchronous or not? Only here is one touched."""
+"""The HTTP adapter: requests through a client of httpx or httpx2, synchronous or not. Nothing else touches that client."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import httpx
 
 from kling_contract.clock import Clock
 
-__all__ = ["AsyncDoor", "AsyncHttp", "Door", "Http", "SyncDoor"]
+__all__ = ["AsyncHttp", "AsyncHttpAdapter", "Http", "HttpAdapter", "SyncHttpAdapter"]
 
-LEAST_TIMEOUT = 1.0
-"""Seconds a request gets when a deadline is nearer than that: the last look is worth that much."""
+MIN_TIMEOUT = 1.0
+"""The least timeout of a request, in seconds, however near the deadline is, so that the last poll can succeed."""
 
 
 class Http(Protocol):
@@ -29,7 +29,7 @@ class Http(Protocol):
         """Send it."""
 
     def close(self) -> object:
-        """Close it. By this method type checkers tell it from an asynchronous client."""
+        """Close it. This method distinguishes it from an asynchronous client for type checkers."""
 
 
 class AsyncHttp(Protocol):
@@ -42,14 +42,14 @@ class AsyncHttp(Protocol):
         """Send it."""
 
     def aclose(self) -> Awaitable[object]:
-        """Close it. By this method type checkers tell it from a synchronous client."""
+        """Close it. This method distinguishes it from a synchronous client for type checkers."""
 
 
-class Door(ABC):
-    """Requests, and time to wait, through a given client and clock.
+class HttpAdapter(ABC):
+    """Sends requests through a given client, and waits on a given clock.
 
-    The methods that wait are coroutines. Those of `SyncDoor` never suspend, so that a call written once as a
-    coroutine over a door also runs to its end in one step.
+    The methods that wait are coroutines. Those of `SyncHttpAdapter` never suspend, so that a call written once as a
+    coroutine can also be run in one step.
     """
 
     def __init__(self, http: Any, clock: Clock) -> None:
@@ -58,20 +58,20 @@ class Door(ABC):
         package: Any = _package_of(http)
         self._package = package
         self._urls: dict[str, Any] = {}
-        self.broken: tuple[type[Exception], ...] = (package.RequestError, package.InvalidURL)
-        """What the client raises when no answer came, or none that can be read."""
-        self.hopeless: tuple[type[Exception], ...] = (
+        self.transport_errors: tuple[type[Exception], ...] = (package.RequestError, package.InvalidURL)
+        """What the client raises when it received no response, or none that it can read."""
+        self.not_retryable: tuple[type[Exception], ...] = (
             package.InvalidURL,
             package.UnsupportedProtocol,
             package.TooManyRedirects,
         )
-        """Those of them that another try would only meet again."""
-        self.unsent: tuple[type[Exception], ...] = (
+        """The transport errors that would happen again at each attempt."""
+        self.never_sent: tuple[type[Exception], ...] = (
             package.ConnectError,
             package.ConnectTimeout,
             package.PoolTimeout,
         )
-        """Those of them that say for certain that nothing was sent."""
+        """The transport errors after which the request was certainly not sent."""
 
     def contract_request(
         self,
@@ -87,10 +87,10 @@ class Door(ABC):
         timeout = self._http.timeout
         limits = timeout.as_dict()
         if any(limit is None or limit > within for limit in limits.values()) and math.isfinite(within):
-            within = max(within, LEAST_TIMEOUT)
+            within = max(within, MIN_TIMEOUT)
             limits = {name: within if limit is None else min(limit, within) for name, limit in limits.items()}
             timeout = self._package.Timeout(**limits)
-        # Parsing the same URL for each poll would take a third of the time of building a request.
+        # Parsing the same URL for each poll takes a third of the time of building a request.
         if url not in self._urls:
             self._urls[url] = self._package.URL(url)
         return self._http.build_request(
@@ -98,28 +98,28 @@ class Door(ABC):
         )
 
     def media_request(self, url: str, headers: Mapping[str, str]) -> Any:
-        """Build a GET that carries nothing of the client's: its headers are not for other people's hosts."""
+        """Build a GET without the client's own headers: they are not meant for the host of a video."""
         return self._package.Request("GET", url, headers=headers)
 
     @abstractmethod
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
-        """Return the response to `request`, its body unread with `stream`. Raise one of `broken`."""
+        """Return the response to `request`, its body unread with `stream`. Raise one of `transport_errors`."""
 
     @abstractmethod
-    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
-        """Give the body of a streamed response to `write`, piece by piece. Raise one of `broken`."""
+    async def stream_to(self, response: Any, write: Callable[[bytes], object]) -> None:
+        """Pass the body of a streamed response to `write`, chunk by chunk. Raise one of `transport_errors`."""
 
     @abstractmethod
     async def close(self, response: Any) -> None:
-        """Give up a streamed response."""
+        """Close a streamed response, read to its end or not."""
 
     @abstractmethod
     async def sleep(self, seconds: float) -> None:
         """Wait on the clock."""
 
 
-class SyncDoor(Door):
-    """A door that does its work at once."""
+class SyncHttpAdapter(HttpAdapter):
+    """Blocks while it sends or waits."""
 
     def __init__(self, http: Any, clock: Clock) -> None:
         name = _checked_name(http)
@@ -133,9 +133,9 @@ class SyncDoor(Door):
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
         return self._http.send(request, auth=None, stream=stream, follow_redirects=follow_redirects)
 
-    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
-        for piece in response.iter_bytes():
-            write(piece)
+    async def stream_to(self, response: Any, write: Callable[[bytes], object]) -> None:
+        for chunk in response.iter_bytes():
+            write(chunk)
 
     async def close(self, response: Any) -> None:
         response.close()
@@ -144,8 +144,8 @@ class SyncDoor(Door):
         self.clock.sleep(seconds)
 
 
-class AsyncDoor(Door):
-    """A door that lets others work while it waits."""
+class AsyncHttpAdapter(HttpAdapter):
+    """Suspends while it sends or waits."""
 
     def __init__(self, http: Any, clock: Clock) -> None:
         name = _checked_name(http)
@@ -159,9 +159,9 @@ class AsyncDoor(Door):
     async def send(self, request: Any, *, stream: bool = False, follow_redirects: bool = False) -> Any:
         return await self._http.send(request, auth=None, stream=stream, follow_redirects=follow_redirects)
 
-    async def pour(self, response: Any, write: Callable[[bytes], object]) -> None:
-        async for piece in response.aiter_bytes():
-            write(piece)
+    async def stream_to(self, response: Any, write: Callable[[bytes], object]) -> None:
+        async for chunk in response.aiter_bytes():
+            write(chunk)
 
     async def close(self, response: Any) -> None:
         await response.aclose()
@@ -171,17 +171,17 @@ class AsyncDoor(Door):
 
 
 def _checked_name(http: object) -> str:
-    """Return what to call an HTTP client in a message. Raise TypeError for what has not the methods of one."""
+    """Return the name of an HTTP client for messages. Raise TypeError for an object without the methods of one."""
     kind = http if isinstance(http, type) else type(http)
     name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}".removeprefix("builtins.")
     if isinstance(http, type) or not (hasattr(http, "build_request") and hasattr(http, "send")):
-        came = f"the class {name} itself" if isinstance(http, type) else name
-        raise TypeError(f"http must be a client of httpx or httpx2, such as httpx.Client(), not {came}")
+        actual = f"the class {name} itself" if isinstance(http, type) else name
+        raise TypeError(f"http must be a client of httpx or httpx2, such as httpx.Client(), not {actual}")
     return name
 
 
 def _package_of(http: object) -> Any:
-    """Return the package whose client this is, so that its exceptions are caught without importing it."""
+    """Return the package of a client, httpx or httpx2, whose exceptions can so be caught without importing it."""
     for ancestor in type(http).__mro__:
         package = sys.modules.get(ancestor.__module__.partition(".")[0])
         if hasattr(package, "RequestError") and hasattr(package, "InvalidURL"):

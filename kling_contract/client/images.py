@@ -1,4 +1,4 @@
-"""How does a local image get into a request? As a data URI, its media type read from its first bytes."""
+"""Images in a request: a local one becomes a data URI, its media type read from its first bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from kling_contract.errors import ImageError
 
-__all__ = ["Image", "data_uri", "embedded", "image_url", "media_type"]
+__all__ = ["Image", "data_uri", "image_url", "media_type", "with_data_uris"]
 
 Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A link or a data URI, the path of a file, the bytes of one, or a file opened for reading bytes."""
@@ -41,9 +41,9 @@ def media_type(data: bytes, *, name: str = "the image") -> str:
 
 
 def data_uri(image: os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO) -> str:
-    """Return an image as a data URI. A file is read from where it stands.
+    """Return an image as a data URI. An open file is read from its current position.
 
-    Raise ImageError for what is no image, and TypeError for a value that cannot hold one.
+    Raise ImageError for what is no image, and TypeError for a value of another type.
     """
     if isinstance(image, os.PathLike):
         name, data = os.fspath(image), _read_path(Path(image))
@@ -60,10 +60,10 @@ def data_uri(image: os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 
 def image_url(image: Image) -> str:
-    """Return what to send for an image: a link (http, https, data) as it is, anything else as a data URI.
+    """Return the text to send for an image: a link (http, https, data) as it is, anything else as a data URI.
 
-    Text that is no link is the path of a local file. Raise ImageError when it cannot be read, or is no image, and
-    TypeError for a value that cannot hold one.
+    Text that is no link is the path of a local file. Raise ImageError for a file that cannot be read or is no image, and
+    TypeError for a value of another type.
     """
     if not isinstance(image, str):
         return data_uri(image)
@@ -72,15 +72,15 @@ def image_url(image: Image) -> str:
     return data_uri(Path(image))
 
 
-def embedded(value: Any) -> Any:
-    """Return a copy of a JSON value in which each path, bytes and open file has become a data URI.
+def with_data_uris(value: Any) -> Any:
+    """Return a copy of a JSON value in which each path object, bytes and open file is replaced by a data URI.
 
-    Text stays what it is: only who names an image means a path by it.
+    Text is never taken for a path here: it may be a prompt.
     """
     if isinstance(value, Mapping):
-        return {key: embedded(member) for key, member in value.items()}
+        return {key: with_data_uris(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [embedded(member) for member in value]
+        return [with_data_uris(member) for member in value]
     if isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read"):
         return data_uri(value)
     return value

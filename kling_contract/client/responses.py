@@ -1,4 +1,4 @@
-"""Answers to contract calls, read: a generation, or the exception that says what went wrong."""
+"""Responses to contract calls, read as a generation or as the exception that says what went wrong."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ from kling_contract.redaction import Key
 
 __all__ = ["read_failure", "read_generation"]
 
-_KINDS: dict[int, type[ApiError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: RateLimited}
+_ERRORS: dict[int, type[ApiError]] = {401: Unauthorized, 403: Forbidden, 404: NotFound, 429: RateLimited}
 
 
 def read_generation(response: Any, key: Key) -> Generation:
-    """Return the generation that a 2xx answer shows; no repr of it shows the key. Raise UnexpectedResponse when it shows none."""
+    """Return the generation in a 2xx response; its repr does not show the key. Raise UnexpectedResponse if there is none."""
     try:
         body = json.loads(response.content)
         return replace(Generation.from_answer(key.guarded(body)), raw=body)
     except (ValueError, RecursionError) as unreadable:
         reason = str(unreadable) if isinstance(unreadable, ValueError) else "it is nested too deeply"
         raise UnexpectedResponse(
-            key.hidden_in(f"the answer of status {response.status_code} cannot be read as a generation: {reason}"),
+            key.hidden_in(f"the response with status {response.status_code} cannot be read as a generation: {reason}"),
             status=response.status_code,
             body=key.hidden_in(_text(response)),
         ) from None
 
 
 def read_failure(response: Any, key: Key, now: float) -> ApiError | UnexpectedResponse:
-    """Return, not raise, what an answer other than 2xx means. `now` is the time, for dates in its headers."""
+    """Return the exception for a response other than 2xx. `now` is the time, for dates in its headers."""
     status = response.status_code
     text = key.hidden_in(_text(response))
     if not 400 <= status < 600:
         location = key.hidden_in(response.headers.get("location", ""))
         where = f" to {location}" if location else ""
         return UnexpectedResponse(
-            f"the service answered {_named(status)}{where}, which the contract does not provide for; "
-            "the API key does not follow redirects: set base_url to where the service is",
+            f"the service responded with {_named(status)}{where}, which the contract does not have; "
+            "redirects are not followed, to protect the API key: set base_url to the address of the service",
             status=status,
             body=text,
         )
@@ -59,10 +59,10 @@ def read_failure(response: Any, key: Key, now: float) -> ApiError | UnexpectedRe
         envelope = None
     message = _message(envelope)
     request_id = _request_id(envelope) or key.hidden_in(response.headers.get("x-request-id", "")) or None
-    told = f"{_named(status)}: {message}" if message else f"{_named(status)}, without a message that can be read"
-    kind = _KINDS.get(status, ServerError if status >= 500 else ApiError)
-    return kind(
-        f"{told} (request {request_id})" if request_id else told,
+    described = f"{_named(status)}: {message}" if message else f"{_named(status)}, without a readable message"
+    error = _ERRORS.get(status, ServerError if status >= 500 else ApiError)
+    return error(
+        f"{described} (request {request_id})" if request_id else described,
         status=status,
         envelope=envelope,
         request_id=request_id,
@@ -71,7 +71,7 @@ def read_failure(response: Any, key: Key, now: float) -> ApiError | UnexpectedRe
 
 
 def _message(envelope: Any) -> str:
-    """Find what the service says, in any of the envelopes that it is known to use."""
+    """Return the message of the service, from any of the envelopes that it is known to use; "" if there is none."""
     if not isinstance(envelope, Mapping):
         return envelope if isinstance(envelope, str) else ""
     error = envelope.get("error")
@@ -92,7 +92,7 @@ def _request_id(envelope: Any) -> str | None:
         return None
     places: tuple[Any, ...] = (envelope, envelope.get("error"))
     found = (place.get(name) for place in places if isinstance(place, Mapping) for name in ("requestId", "request_id"))
-    return next((each for each in found if isinstance(each, str) and each), None)
+    return next((text for text in found if isinstance(text, str) and text), None)
 
 
 def _named(status: int) -> str:

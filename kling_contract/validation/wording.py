@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kling_contract.contract import Contract, history
-from kling_contract.display import _count, _likeness, _with_article, nearest, show, type_of
+from kling_contract.display import counted, likeness, nearest, show, type_of, with_article
 
 __all__ = ["hint", "message"]
 
@@ -34,7 +34,9 @@ def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revisi
             return f"{path[-1]} is deprecated. {schema.get('description', '')}".rstrip()
         case "type":
             wanted = [limit] if isinstance(limit, str) else list(limit or ())
-            return f"{show(value)} is {_with_article(type_of(value))}, and must be {' or '.join(map(_with_article, wanted))}"
+            return (
+                f"{show(value)} is {with_article(type_of(value))}, and must be {' or '.join(map(with_article, wanted))}"
+            )
         case "enum":
             return f"{show(value)} is not {_one_of([show(option) for option in limit or ()])}"
         case "const":
@@ -50,13 +52,13 @@ def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revisi
         case "exclusiveMaximum":
             return f"{show(value)} is not less than {show(limit)}"
         case "minItems":
-            return f"{_count(len(value), 'item')}: at least {limit} are needed"
+            return f"{counted(len(value), 'item')}: at least {limit} are needed"
         case "maxItems":
-            return f"{_count(len(value), 'item')}: at most {limit} are allowed"
+            return f"{counted(len(value), 'item')}: at most {limit} are allowed"
         case "minLength":
-            return f"{_count(len(value), 'character')}: at least {limit} are needed"
+            return f"{counted(len(value), 'character')}: at least {limit} are needed"
         case "maxLength":
-            return f"{_count(len(value), 'character')}: at most {limit} are allowed"
+            return f"{counted(len(value), 'character')}: at most {limit} are allowed"
         case _:
             return f"{show(value)} breaks the rule {rule}: {show(limit)}"
 
@@ -65,7 +67,7 @@ def hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract:
     """Return how to mend it, or None when there is nothing better to say than the rule itself."""
     if rule == "undeclared":
         declared = [name for name in schema.get("properties", ()) if name != "$schema"]
-        past = history.story(contract, path) if contract else None
+        past = history.fate_of(contract, path) if contract else None
         near = nearest(str(path[-1]), declared)
         return past or (f"did you mean {near[0]}?" if near else None)
     if rule == "required":
@@ -87,7 +89,7 @@ def _better_value(schema: Mapping[str, Any], value: Any) -> str | None:
     if not options:
         return None
     if isinstance(value, str) and all(isinstance(option, str) for option in options):
-        near = sorted(options, key=lambda option: -_likeness(value[:100].lower(), option.lower()))
+        near = sorted(options, key=lambda option: -likeness(value[:100].lower(), option.lower()))
         return f"use {show(near[0])}" if len(near) == 1 else f"nearest: {', '.join(map(show, near[:5]))}"
     if isinstance(number, (int, float)) and not isinstance(number, bool):
         numbers = [option for option in options if isinstance(option, (int, float))]

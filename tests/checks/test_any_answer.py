@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.live import live
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
 from kling_contract.checks import plan
 from kling_contract.checks.deadline import LONGEST, BoundedClock, Deadline, DeadlineExceeded
@@ -125,7 +125,7 @@ def test_one_answer_on_every_path_of_a_port(body: bytes, options: list[str]) -> 
         def handle(self, request: Request) -> Reply:
             return Reply(200, Headers({"content-type": "application/json"}), body)
 
-    with live(Same()) as url:
+    with listen(Same().asgi) as url:
         assert run(str(url), *options, "--seed", "1").exit_code == 1
 
 

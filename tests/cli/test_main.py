@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import pytest
 
@@ -129,6 +131,86 @@ def test_verdicts_have_exit_codes(run: Run, tmp_path: Path) -> None:
     assert "missing.json" in done.out
     assert "/duration" in done.out
     assert run("validate", "-", stdin=bad.read_bytes()).code == 1
+
+
+REPORTING = {"validate": ("text", "json", "github", "sarif", "junit"), "diff": ("text", "json", "markdown")}
+
+
+@pytest.mark.parametrize(("command", "format_"), [(name, each) for name in REPORTING for each in REPORTING[name]])
+def test_a_report_in_a_file_is_the_one_printed(run: Run, tmp_path: Path, command: str, format_: str) -> None:
+    """--report writes what --format prints, in place of what was in the file, as often as it is given; the code is the same."""
+    wrote(tmp_path / "bad.json", {**EXAMPLE, "duration": 7})
+    old = wrote(tmp_path / "old.txt", b"x" * 100_000)
+    arguments = [command, *(["bad.json"] if command == "validate" else ["2025-04-25", "latest"])]
+    printed = run(*arguments, "--format", format_)
+    done = run(*arguments, "--report", f"{format_}=old.txt", "--report", "text=second.txt")
+    assert (printed.code, printed.err, done.code, done.err) == (1, "", 1, "")
+    assert old.read_text(encoding="utf-8") == printed.out
+    assert (tmp_path / "second.txt").read_text(encoding="utf-8") == done.out == run(*arguments).out
+
+
+@pytest.mark.parametrize("command", REPORTING)
+def test_a_report_nobody_can_write_is_wrong_usage(run: Run, tmp_path: Path, command: str) -> None:
+    """An unknown format, a missing path and a folder that is not there end with 2 and one line, and nothing is printed."""
+    wrote(tmp_path / "good.json", EXAMPLE)
+    arguments = [command, *(["good.json"] if command == "validate" else ["2025-04-25", "2025-04-25"])]
+    for report in ("xml=a", "json=", "json", "json=missing/a.json"):
+        done = run(*arguments, "--report", report)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1), report
+        assert report.partition("=")[2] in done.err
+    assert run(*arguments).code == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("command", REPORTING)
+def test_a_report_that_is_lost_fails_the_command(run: Run, tmp_path: Path, command: str) -> None:
+    """A report that could not be written makes the code 1 and is named; the other reports are written."""
+    wrote(tmp_path / "good.json", EXAMPLE)
+    arguments = [command, *(["good.json"] if command == "validate" else ["2025-04-25", "2025-04-25"])]
+    done = run(*arguments, "--report", "json=/dev/full", "--report", "text=kept.txt")
+    assert done.code == 1
+    assert "/dev/full" in done.err
+    assert (tmp_path / "kept.txt").read_text() == done.out != ""
+
+
+def test_options_mean_the_same_in_every_command() -> None:
+    """An option of one name has the same values and default wherever it is, and a report can always go to a file, too."""
+    context = click.Context(cli.cli)
+    commands = {name: cli.cli.get_command(context, name) for name in cli._COMMANDS}
+    options = {name: {o.name: o for o in c.params if isinstance(o, click.Option)} for name, c in commands.items() if c}
+    for shared in ("strictness", "fail_on", "scenario"):
+        kinds = {(str(o[shared].type.to_info_dict()), o[shared].default) for o in options.values() if shared in o}
+        assert len(kinds) == 1, shared
+    assert {name for name, o in options.items() if "format_" in o} == {
+        name for name, o in options.items() if any("--report" in each.opts for each in o.values())
+    }
+    for name in ("seed", "revision"):
+        assert len({o[name].metavar for o in options.values() if name in o}) == 1, name
+
+
+def test_the_exit_codes_are_in_the_help(run: Run) -> None:
+    """The help of the program lists every exit code, and no command's help speaks of another."""
+    listed = set(re.findall(r"^    (\d+)  ", run("--help").out, re.MULTILINE))
+    assert listed == {"0", "1", "2", "3", "130"}
+    for command in cli._COMMANDS:
+        codes = run(command, "--help").out.partition("Exit code")[2].partition("Options:")[0]
+        found = set(re.findall(r"(?:^|;)\s*(\d+):", codes))
+        assert {"0", "2"} <= found <= listed, command
+
+
+def test_the_shell_completes_commands_and_values(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    """The line of the help that switches completion on gives bash a script, and the program then knows its own words."""
+    line = next(line for line in run("--help").out.splitlines() if "eval" in line)
+    assert "_KLING_CONTRACT_COMPLETE=bash_source kling-contract" in line
+    monkeypatch.setenv("_KLING_CONTRACT_COMPLETE", "bash_complete")
+    for words, expected in {
+        "kling-contract va": ["plain,validate"],
+        "kling-contract validate --strictness st": ["plain,strict"],
+        "kling-contract diff --format m": ["plain,markdown"],
+    }.items():
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert run().out.splitlines() == expected
 
 
 def test_each_line_is_a_payload(run: Run, tmp_path: Path) -> None:
@@ -318,7 +400,7 @@ def test_the_demo_shows_the_whole_way(run: Run, tmp_path: Path) -> None:
     """The demo prints each status with its time, the bill, the saved video, and three mistakes."""
     done = run("demo")
     assert (done.code, done.err) == (0, "")
-    for step in CONTRACT.timeline.steps:
+    for step in CONTRACT.observed.timeline.steps:
         assert step.status in done.out
     assert f"{CONTRACT.price(5):,}" in done.out
     assert (tmp_path / "kling-demo.mp4").read_bytes() == (FIXTURES / "media" / "kling-5s.mp4").read_bytes()

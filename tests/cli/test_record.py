@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.live import live
+from fake_server.adapters.listen import listen
 from fake_server.journal.har import declared_length, read
 from fake_server.messages import Exchange, Headers
 from fake_server.recording.recorder import Recording
@@ -105,10 +105,10 @@ def run(
 def test_a_session_is_recorded(record: Callable[..., Recorder], how: signal.Signals) -> None:
     """However it is ended, what passed is in the file, judged and replayable, without the key; a clean session ends with 0."""
     fake = FakeServer(clock=VirtualClock(rate=3_000))
-    with live(fake) as upstream:
+    with fake.listen() as upstream:
         recorder = record(upstream)
         made = recorder.send(creating(CONTRACT)).json()["id"]
-        while recorder.send(polling(CONTRACT, made)).json()["status"] != CONTRACT.timeline.final.status:
+        while recorder.send(polling(CONTRACT, made)).json()["status"] != CONTRACT.observed.timeline.final.status:
             pass
         code, said, wrong = recorder.end(how)
     path = recorder.folder / "session.har"
@@ -125,7 +125,7 @@ def test_a_session_is_recorded(record: Callable[..., Recorder], how: signal.Sign
 
 def test_violations_are_told_as_they_pass(record: Callable[..., Recorder]) -> None:
     """What breaks the contract is printed while the session goes on, in words without the key, and makes the exit code 1."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream, "--output", "other.har")
         recorder.send(creating(CONTRACT, payload(CONTRACT, prompt=7, **{KEY: 1})))
         assert recorder.process.stdout is not None
@@ -141,7 +141,7 @@ def test_violations_are_told_as_they_pass(record: Callable[..., Recorder]) -> No
 
 def test_an_upstream_that_dies_ends_no_recording(record: Callable[..., Recorder]) -> None:
     """When the upstream goes, that is said, the program is answered, and what passed before and after is kept."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         made = recorder.send(creating(CONTRACT)).json()["id"]
     assert recorder.send(polling(CONTRACT, made)).status_code == 502
@@ -155,7 +155,7 @@ def test_an_upstream_that_dies_ends_no_recording(record: Callable[..., Recorder]
 
 def test_nothing_is_left_of_nothing(record: Callable[..., Recorder]) -> None:
     """Where nothing passed there is no file, and that is no failure."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         code, said, _ = recorder.end()
     assert code == 0
@@ -165,7 +165,7 @@ def test_nothing_is_left_of_nothing(record: Callable[..., Recorder]) -> None:
 
 def test_a_recording_with_a_key_is_not_kept(record: Callable[..., Recorder]) -> None:
     """A key that stood in an earlier body, before it was known for one, costs the recording, and that is said."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         early = creating(CONTRACT, payload(CONTRACT, prompt=f"not to be told: {KEY}"))
         recorder.send(Request(early.method, early.url, Headers({"content-type": "application/json"}), early.body))
@@ -240,13 +240,13 @@ def test_a_full_disk_stops_no_traffic(
         written(recording, exchange)
 
     def pass_three(proxy: Any, *, port: int, on_ready: Any) -> None:
-        with live(proxy) as url:
+        with listen(proxy) as url:
             for _ in range(3):
                 assert httpx.get(f"{url}/x").status_code == 404
 
     monkeypatch.setattr(Recording, "add", full)
-    monkeypatch.setattr("fake_server.adapters.live.serve", pass_three)
-    with live(FakeServer()) as upstream:
+    monkeypatch.setattr("fake_server.adapters.listen.serve", pass_three)
+    with FakeServer().listen() as upstream:
         code, wrong = run("--upstream", upstream)
     assert code == 1
     assert wrong.count(os.strerror(errno.ENOSPC)) == 1
@@ -281,7 +281,7 @@ def test_large_bodies_are_recorded(record: Callable[..., Recorder]) -> None:
     """A picture of megabytes as a data URI passes, is judged and recorded whole."""
     picture = (FIXTURES / "images" / "cat.jpg").read_bytes() * 200
     uri = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         request = creating(CONTRACT, payload(CONTRACT, image_url=uri))
         assert recorder.send(request).status_code == CONTRACT.create.success
@@ -293,7 +293,7 @@ def test_large_bodies_are_recorded(record: Callable[..., Recorder]) -> None:
 def test_output_that_nobody_reads_stops_no_traffic(record: Callable[..., Recorder], tmp_path: Path) -> None:
     """While nobody reads what is printed, exchanges pass and are recorded, more of them than a pipe has room for."""
     fake = FakeServer()
-    with live(fake) as upstream:
+    with fake.listen() as upstream:
         recorder = record(upstream)
         wrong = creating(CONTRACT, payload(CONTRACT, **{f"surprise{number}": 1 for number in range(200)}))
         for _ in range(20):  # about 20 kB each are printed, and a pipe holds 64
@@ -305,7 +305,7 @@ def test_output_that_nobody_reads_stops_no_traffic(record: Callable[..., Recorde
 
 def test_output_that_is_closed_is_said_once(record: Callable[..., Recorder]) -> None:
     """When the reader of standard output goes, that is said once on standard error, and the recording goes on."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         assert recorder.process.stdout is not None
         assert recorder.process.stderr is not None
@@ -320,7 +320,7 @@ def test_output_that_is_closed_is_said_once(record: Callable[..., Recorder]) -> 
 
 def test_a_recording_that_is_killed_is_an_archive(record: Callable[..., Recorder]) -> None:
     """However the process ends, the hidden file beside the output is an archive of what had passed."""
-    with live(FakeServer()) as upstream:
+    with FakeServer().listen() as upstream:
         recorder = record(upstream)
         for passed in range(3):
             assert recorder.send(creating(CONTRACT)).status_code == CONTRACT.create.success

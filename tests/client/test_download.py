@@ -218,7 +218,7 @@ def test_a_redirect_to_nowhere_is_not_tried_again(location: str, tmp_path: Path)
 def test_a_link_that_no_longer_works_says_what_to_do(sort: str, status: int, tmp_path: Path) -> None:
     """A refusal of the media host is not tried again; the message has no signature in it, and names the way out."""
     host = Host(b"", statuses=[status])
-    with pytest.raises(errors.DownloadError, match=rf"answered {status} .*get the generation again") as failure:
+    with pytest.raises(errors.DownloadError, match=rf"responded with {status} .*get the generation again") as failure:
         fetch(host, sort, tmp_path / "v")
     assert "secret" not in str(failure.value)
     assert len(host.requests) == 1
@@ -234,15 +234,15 @@ def test_passing_trouble_is_outlived(sort: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "size", "message"),
     [
-        (Host(b"0123"), 5, "offers 4 bytes, but the generation speaks of 5"),
-        (Host(b"0123", lengths=False), 3, "more than the 3 bytes"),
-        (Host(b"0123", lengths=False), 9, "4 bytes came of 9"),
-        (Host(b""), None, "0 bytes came of a video"),
+        (Host(b"0123"), 5, "offers 4 bytes, but the generation has file_size 5"),
+        (Host(b"0123", lengths=False), 3, "more than the announced 3 bytes"),
+        (Host(b"0123", lengths=False), 9, "only 4 bytes of 9 were received"),
+        (Host(b""), None, "only 0 bytes of the video were received"),
         (Host(b"0123", headers={"content-encoding": "br"}), None, "compressed"),
         (
             Host(b"", statuses=[206] * 9, headers={"content-range": "bytes 5-8/9"}),
             None,
-            "206 and not the rest",
+            "206, but not with the rest",
         ),
     ],
 )
@@ -294,7 +294,7 @@ def test_a_video_of_the_fake_comes_over_a_real_port(package: Any, tmp_path: Path
     """Over a socket a generation runs to its end on the shared clock, and its real video is saved."""
     clock = VirtualClock()
     fake = FakeServer(clock=clock, api_key=KEY)
-    with fake.live() as url:
+    with fake.listen() as url:
         with (
             package.Client(trust_env=False) as http,
             Client(KEY, http=http, base_url=url, clock=clock) as client,
@@ -329,3 +329,17 @@ def test_a_key_in_the_url_of_a_video_is_not_told(tmp_path: Path, scheme: str, be
         client.download(Generation(KEY, f"key {KEY}"), tmp_path / "v.mp4")
     assert KEY[:8] not in f"{failed.value} {failed.value!r}"
     assert {str(request.url) for request in host.requests} == ({url} if scheme == "https" else set())
+
+
+def test_what_is_logged_of_a_download_does_not_show_the_key(
+    sort: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A download that is tried again is logged, with neither the key nor the query of its link."""
+    host = Host(b"0123", statuses=[503])
+    url = f"https://media.example/{KEY}/v.mp4?signature=secret"
+    with caplog.at_level("INFO", "kling_contract"):
+        fetch(host, sort, tmp_path / "v.mp4", url)
+    assert "trying again in 1 s" in caplog.text
+    ours = "".join(record.message for record in caplog.records if record.name == "kling_contract")
+    assert KEY not in ours
+    assert "secret" not in ours

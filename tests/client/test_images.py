@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_contract.client.images import data_uri, embedded, image_url, media_type
+from kling_contract.client.images import data_uri, image_url, media_type, with_data_uris
 from kling_contract.contract.documents import FIXTURES
 from kling_contract.errors import ImageError
 
@@ -67,7 +67,7 @@ def test_images_are_found_at_any_depth() -> None:
     """Paths, bytes and open files become data URIs wherever they stand, and nothing else changes."""
     png = BEGINNINGS["image/png"]
     payload = {"a": [{"b": PHOTO}, (png, io.BytesIO(png))], "c": str(PHOTO), "d": None, "e": 1.5}
-    assert embedded(payload) == {
+    assert with_data_uris(payload) == {
         "a": [{"b": data_uri(PHOTO)}, [data_uri(png), data_uri(png)]],
         "c": str(PHOTO),
         "d": None,

@@ -12,8 +12,7 @@ import httpx
 import pytest
 import requests
 
-from fake_server import FakeServer, exercise
-from fake_server.exercises import Outcome, Report
+from fake_server import ExerciseReport, FakeServer, Outcome, exercise
 from fake_server.scenario.scenario import scenarios
 from kling_contract import AsyncClient, Client, Contract, KlingError
 from kling_contract.errors import DocumentError, GenerationFailed
@@ -62,7 +61,7 @@ def test_every_shipped_scenario_is_played() -> None:
     assert (happy.ended, happy.created, happy.error) == ("finished", 1, None)
     assert happy.result.video.url == next(iter(happy.fake.generations.values())).video_url
     assert happy.cost == CONTRACT.price(CONTRACT.video_seconds(PAYLOAD))
-    assert happy.seconds >= CONTRACT.timeline.final.at
+    assert happy.seconds >= CONTRACT.observed.timeline.final.at
     assert happy.polls == sum(exchange.operation == GET.id for exchange in happy.fake.journal)
     assert isinstance(report["fails"].error, GenerationFailed)
     assert report["fails"].cost == 0
@@ -80,7 +79,7 @@ def test_coroutines_are_run() -> None:
 def test_an_endless_poller_is_stopped(revision: str | None) -> None:
     """A program that polls until there is a video is stopped where there will be none, and named in the table."""
     report = exercise(loop, scenarios=["happy", "never-finishes"], revision=revision)
-    assert [outcome.ended for outcome in report] == ["finished", "went on"]
+    assert [outcome.ended for outcome in report] == ["finished", "never stopped"]
     assert report["never-finishes"].warnings
     assert [line[:2] for line in str(report).splitlines()] == ["  ", "  ", "! ", "! "]
 
@@ -112,7 +111,7 @@ def test_who_repeats_a_create_pays_twice() -> None:
     (outcome,) = exercise(call, scenarios=[LOST])
     assert (outcome.ended, outcome.created) == ("finished", 2)
     assert outcome.cost == 2 * CONTRACT.price(CONTRACT.video_seconds(PAYLOAD))
-    assert str(Report((outcome,))).splitlines()[-1].startswith("! created more than one: lost")
+    assert str(ExerciseReport((outcome,))).splitlines()[-1].startswith("! created more than one: lost")
 
 
 def swallowing() -> None:
@@ -142,7 +141,7 @@ def waiting() -> None:
 def test_nothing_goes_on_for_ever(call: Callable[[], Any]) -> None:
     """A program that polls without a pause, that catches every Exception, or that waits without asking, is stopped."""
     (outcome,) = exercise(call, scenarios=["happy"])
-    assert (outcome.ended, outcome.error) == ("went on", None)
+    assert (outcome.ended, outcome.error) == ("never stopped", None)
     assert outcome.seconds > 3600 or len(outcome.fake.journal) < 100
 
 
@@ -157,7 +156,7 @@ def test_without_virtual_time_polls_can_move_a_generation() -> None:
 
     (outcome,) = exercise(call, scenarios=["happy"], virtual_time=False, progression="polls")
     assert (outcome.ended, seen, outcome.seconds) == ("finished", [before], 0)
-    assert outcome.polls <= len(CONTRACT.timeline.steps) + 1
+    assert outcome.polls <= len(CONTRACT.observed.timeline.steps) + 1
 
 
 def test_the_end_of_the_program_is_an_outcome() -> None:
@@ -177,13 +176,29 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(DocumentError, match="choose one of"):
         exercise(ours, scenarios=["nonsense"])
     with pytest.raises(TypeError, match="nonsense"):
-        exercise(ours, scenarios=["happy"], nonsense=1)
+        exercise(ours, scenarios=["happy"], nonsense=1)  # type: ignore[call-arg]
 
     async def nested() -> None:
         exercise(ours_async, scenarios=["happy"])
 
     with pytest.raises(RuntimeError, match="from a plain function"):
         asyncio.run(nested())
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ({"state": "a-file"}, "begins with an empty"),
+        ({"scenario": "fails"}, "scenarios="),
+        ({"clock": None}, "of its own"),
+    ],
+)
+def test_what_each_run_has_of_its_own_is_refused(option: Any, advice: str) -> None:
+    """A state file, one scenario or a clock for all runs is refused before anything runs, and the message says why."""
+    ran: list[None] = []
+    with pytest.raises(TypeError, match=advice):
+        exercise(lambda: ran.append(None), scenarios=["happy"], **option)
+    assert not ran
 
 
 def test_each_run_begins_anew() -> None:
@@ -201,8 +216,8 @@ def test_the_table_stays_a_table() -> None:
         Outcome("b-longer-name", "raised", None, ValueError("two\nlines \x1b[2J" * 99), 0.0, fake),
         Outcome("c", "raised", None, ValueError(), 0.0, fake),
     ]
-    lines = str(Report(tuple(outcomes))).splitlines()
+    lines = str(ExerciseReport(tuple(outcomes))).splitlines()
     assert len(lines) == 1 + len(outcomes)
     assert all(line.isprintable() and len(line) < 140 for line in lines)
     assert lines[-1].endswith("ValueError")
-    assert str(Report(()))
+    assert str(ExerciseReport(()))

@@ -1,12 +1,15 @@
-"""Claims about the fake behind its one door."""
+"""Claims about the fake itself, whichever way requests reach it."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import math
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, get_type_hints
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -15,8 +18,8 @@ import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_server import FakeServer, Reply, Request, Scenario
-from fake_server.adapters.access_log import AccessLog
+from fake_server import Exchange, FakeOptions, FakeServer, Reply, Request, Scenario
+from fake_server.journal.text import line
 from fake_server.messages import Headers
 from fake_server.service import media
 from kling_contract import Contract, SystemClock, Timeline, check_response, revisions, validate
@@ -72,7 +75,7 @@ def test_whatever_is_valid_is_made(payload: dict[str, Any], data: st.DataObject)
     fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
     created = create(fake, payload)
     assert created.status == fake.contract.create.success
-    fake.advance(fake.contract.timeline.final.at)
+    fake.advance(fake.contract.observed.timeline.final.at)
     done = get(fake, created.json()["id"]).json()
     assert fake.contract.lifecycle.succeeded(done["status"])
     film = fake.handle(Request("GET", done["video"]["url"]))
@@ -170,9 +173,14 @@ def test_nothing_makes_it_raise(
     """Whatever a request holds and whatever the clock tells, there is an answer that can be sent, and the bill, the
     archive and the log can be written."""
     clock = Telling(start)
-    fake = FakeServer(strictness=strictness, clock=clock, api_key=api_key, progression="immediate")
     written: list[str] = []
-    logged = AccessLog(fake, written.append)
+    fake = FakeServer(
+        strictness=strictness,
+        clock=clock,
+        api_key=api_key,
+        progression="immediate",
+        on_exchange=lambda exchange: written.append(line(exchange)),
+    )
     key = {**KEY, **fields}
     payload = json.dumps({**EXAMPLE, "duration": duration}).encode() if body is None else body
     create, get = fake.contract.create, fake.contract.get
@@ -186,14 +194,14 @@ def test_nothing_makes_it_raise(
         Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={''.join(fields)}", Headers(key))
     )
     for request in asked:
-        reply = logged.handle(request)
+        reply = fake.handle(request)
         assert 200 <= reply.status <= 599
     clock.time = later
     for generation in fake.generations.values():
         assert generation.price > 0
         polled = Request(get.method, f"{fake.contract.base_url}{get.path}?generation_id={generation.id}", Headers(KEY))
         for request in (polled, Request("GET", generation.video_url, Headers({**fields, "range": ranges}))):
-            assert 200 <= logged.handle(request).status <= 599
+            assert 200 <= fake.handle(request).status <= 599
     assert len(written) == len(fake.journal)
     assert fake.ledger.booked >= 0
     json.dumps(fake.journal.har(), allow_nan=False)
@@ -371,7 +379,7 @@ def test_videos_are_where_the_answer_says() -> None:
     created = fake.handle(Request("POST", origin + operation.path, sent, json.dumps(EXAMPLE).encode())).json()
     path = urlsplit(fake.generations[created["id"]].video_url).path
     assert fake.handle(Request("GET", origin + path)).status == 404
-    fake.advance(fake.contract.timeline.final.at)
+    fake.advance(fake.contract.observed.timeline.final.at)
     query = urlencode({fake.contract.get.query["required"][0]: created["id"]})
     url = fake.handle(Request("GET", f"{origin}{operation.path}?{query}", Headers(KEY))).json()["video"]["url"]
     assert url == origin + path
@@ -428,7 +436,7 @@ def test_immediate_is_over_at_the_first_poll(revision: str, scenario: str) -> No
 def test_polls_move_their_own_generation(polled: list[int], seconds: float) -> None:
     """With "polls" the n-th poll of a generation shows the n-th step, whatever the time and whichever others are polled."""
     fake = FakeServer(progression="polls")
-    steps = fake.contract.timeline.steps
+    steps = fake.contract.observed.timeline.steps
     ids = [create(fake, EXAMPLE).json()["id"] for _ in range(3)]
     seen = [0, 0, 0]
     for which in polled:
@@ -451,7 +459,7 @@ def test_a_poll_that_is_not_answered_moves_nothing() -> None:
     for _ in range(3):
         get(fake, generation_id)
     get(fake, "no-such-id")
-    assert get(fake, generation_id).json()["status"] == fake.contract.timeline.steps[0].status
+    assert get(fake, generation_id).json()["status"] == fake.contract.observed.timeline.steps[0].status
 
 
 def test_a_progression_must_be_one() -> None:
@@ -477,7 +485,7 @@ def test_another_scenario_leaves_what_is_under_way() -> None:
 def test_its_doors_pass_on_what_they_are_told() -> None:
     """intercept blocks other hosts or lets them pass, and live serves https when asked."""
     fake = FakeServer()
-    with FakeServer().live(tls=True) as url:
+    with FakeServer().listen(tls=True) as url:
         trusted = ssl.create_default_context(cadata=url.ca_pem)
         with httpx.Client(verify=trusted) as client:
             with fake.intercept(others="pass"):
@@ -498,7 +506,7 @@ def test_what_is_not_said_is_told_by_the_defaults() -> None:
     assert create(one, largest).status == one.contract.create.success
     too_large = one.contract.observed.refusals.reasons["too_large"].status_code
     assert create(one, largest + b" ").status == too_large
-    with one.live() as here, other.live() as there:
+    with one.listen() as here, other.listen() as there:
         assert here != there
 
 
@@ -535,3 +543,64 @@ def test_time_that_cannot_be_moved_is_not_moved() -> None:
     fake = FakeServer()
     with pytest.raises(ValueError, match="not -1"):
         fake.advance(-1)
+
+
+@given(st.lists(st.sampled_from(["create", "refused create", "poll", "unknown poll", "elsewhere"]), max_size=8))
+def test_calls_are_found_by_operation(calls: list[str]) -> None:
+    """The journal has the creates and the polls apart, refused ones among them, in order, and other requests in neither."""
+    fake = FakeServer()
+    made = create(fake, EXAMPLE).json()["id"]
+    for call in calls:
+        match call:
+            case "create":
+                create(fake, EXAMPLE)
+            case "refused create":
+                create(fake, {})
+            case "poll":
+                get(fake, made)
+            case "unknown poll":
+                get(fake, "unknown")
+            case _:
+                fake.handle(Request("GET", f"{fake.contract.base_url}/elsewhere"))
+    assert len(fake.journal.creates) == 1 + sum("create" in call for call in calls)
+    assert len(fake.journal.polls) == sum("poll" in call for call in calls)
+    for found, operation in ((fake.journal.creates, fake.contract.create), (fake.journal.polls, fake.contract.get)):
+        assert list(found) == [exchange for exchange in fake.journal if exchange.operation == operation.id]
+    assert fake.journal.creates[0].request.json() == EXAMPLE
+
+
+def test_every_exchange_is_handed_over_once_and_without_keys() -> None:
+    """on_exchange is called with each exchange as the journal has it, in its order, however many threads send."""
+    key = "sk-a-key-that-nobody-may-see"
+    seen: list[Exchange] = []
+    fake = FakeServer(on_exchange=seen.append)
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(40):
+            pool.submit(create, fake, {**EXAMPLE, "prompt": f"{number} {key}"}, {"authorization": f"Bearer {key}"})
+    assert len(seen) == 40
+    assert seen == list(fake.journal)
+    assert not any(key.encode() in exchange.request.body for exchange in seen)
+
+
+def test_the_options_are_those_of_the_signature() -> None:
+    """FakeOptions has each keyword argument of FakeServer, with its type, and no other."""
+    parameters = inspect.signature(FakeServer.__init__).parameters
+    names = [name for name in parameters if name != "self"]
+    types = get_type_hints(FakeServer.__init__)
+    assert get_type_hints(FakeOptions) == {name: types[name] for name in names}
+    assert list(FakeOptions.__annotations__) == names
+    assert all(parameters[name].kind is inspect.Parameter.KEYWORD_ONLY for name in names)
+    assert not FakeOptions.__required_keys__
+
+
+def test_a_fake_is_an_asgi_application() -> None:
+    """`asgi` answers over ASGI as the fake does, without the control API."""
+    fake = FakeServer()
+
+    async def send(path: str) -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(fake.asgi), base_url="http://a") as http:
+            return (await http.get(path)).status_code
+
+    unknown = fake.contract.observed.refusals.reasons["unknown_path"].status_code
+    assert [asyncio.run(send(path)) for path in ("/", "/_fake/health")] == [unknown, unknown]
+    assert len(fake.journal) == 2

@@ -50,11 +50,11 @@ TESTS = {
     ),
     "kling_contract/contract/lifecycle.py": ("contract/test_lifecycle", "fake_server/test_server", "test_surface"),
     "kling_contract/mutations.py": ("test_mutations", "test_surface"),
-    "fake_server/server.py": (
+    "fake_server/service/fake.py": (
         *(
             "fake_server/test_server",
             "fake_server/adapters/test_intercept",
-            "fake_server/adapters/test_live",
+            "fake_server/adapters/test_listen",
             "test_safety",
         ),
         *("fake_server/service/test_store", "fake_server/scenario/test_faults", "fake_server/recording/test_replay"),

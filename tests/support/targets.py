@@ -1,4 +1,4 @@
-"""The fake as a server that is held against the contract, through a door of choice."""
+"""The fake as a server under test, through an adapter of choice."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dataclasses import replace
 import httpx
 
 from fake_server import FakeServer
-from fake_server.adapters.asgi import app
-from fake_server.adapters.live import live
+from fake_server.adapters.listen import listen
 from kling_contract.checks.target import Target
 
 KEY = "a-key-of-the-tests"
@@ -21,7 +20,7 @@ class _ThroughAsgi(httpx.BaseTransport):
     """What httpx has not: its ASGITransport for a synchronous client."""
 
     def __init__(self, fake: FakeServer) -> None:
-        self._transport = httpx.ASGITransport(app(fake))
+        self._transport = httpx.ASGITransport(fake.asgi)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         async def answered() -> httpx.Response:
@@ -52,5 +51,5 @@ def over_asgi(fake: FakeServer) -> Target:
 def over_a_port(fake: FakeServer) -> Iterator[Target]:
     """Give a fake on a real port."""
     limits = httpx.Limits(keepalive_expiry=1.0)  # on a busy machine the server could close one that is about to be used
-    with live(fake) as url, httpx.Client(verify=False, limits=limits) as client:
+    with listen(fake.asgi) as url, httpx.Client(verify=False, limits=limits) as client:
         yield replace(in_process(fake), http=client, base_url=url)

@@ -1,4 +1,4 @@
-"""Every door into the fake, each behind the same small function: a request goes in, a reply comes out."""
+"""Every adapter of the fake, each behind the same small function: a request goes in, a reply comes out."""
 
 from __future__ import annotations
 
@@ -17,75 +17,73 @@ import requests
 import respx
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.asgi import app
-from fake_server.adapters.delivery import answer
-from fake_server.adapters.intercept import httpx2_transport, intercept, mount, transport
-from fake_server.adapters.live import live
+from fake_server.adapters.delivery import deliver
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
 from kling_contract.contract import Contract
 
 Send = Callable[[Request], Reply]
-Door = Callable[[FakeServer], contextlib.AbstractContextManager[Send]]
+Adapter = Callable[[FakeServer], contextlib.AbstractContextManager[Send]]
 
 
 @contextlib.contextmanager
 def handle(fake: FakeServer) -> Iterator[Send]:
-    yield lambda request: _said(*answer(fake, request))
+    yield lambda request: deliver(fake.handle, request)
 
 
-def in_process(library: ModuleType, make: Callable[[FakeServer], Any]) -> Door:
+def in_process(library: ModuleType, make: Callable[[FakeServer], Any]) -> Adapter:
     @contextlib.contextmanager
-    def door(fake: FakeServer) -> Iterator[Send]:
+    def adapter(fake: FakeServer) -> Iterator[Send]:
         with library.Client(transport=make(fake)) as client:
             yield lambda request: _read(client.request(**_arguments(request)))
 
-    return door
+    return adapter
 
 
-def in_process_async(library: ModuleType, make: Callable[[FakeServer], Any]) -> Door:
+def in_process_async(library: ModuleType, make: Callable[[FakeServer], Any]) -> Adapter:
     @contextlib.contextmanager
-    def door(fake: FakeServer) -> Iterator[Send]:
+    def adapter(fake: FakeServer) -> Iterator[Send]:
         async def send(request: Request) -> Reply:
             async with library.AsyncClient(transport=make(fake)) as client:
                 return _read(await client.request(**_arguments(request)))
 
         yield lambda request: asyncio.run(send(request))
 
-    return door
+    return adapter
 
 
 @contextlib.contextmanager
 def respx_router(fake: FakeServer) -> Iterator[Send]:
     with respx.mock(assert_all_called=False) as router, httpx.Client(verify=False) as client:
-        mount(fake, router)
+        fake.mount(router)
         yield lambda request: _read(client.request(**_arguments(request)))
 
 
-def caught(library: ModuleType) -> Door:
+def caught(library: ModuleType) -> Adapter:
     @contextlib.contextmanager
-    def door(fake: FakeServer) -> Iterator[Send]:
-        with intercept(fake), library.Client(verify=False) as client:
+    def adapter(fake: FakeServer) -> Iterator[Send]:
+        with fake.intercept(), library.Client(verify=False) as client:
             yield lambda request: _read(client.request(**_arguments(request)))
 
-    return door
+    return adapter
 
 
-def caught_async(library: ModuleType) -> Door:
+def caught_async(library: ModuleType) -> Adapter:
     @contextlib.contextmanager
-    def door(fake: FakeServer) -> Iterator[Send]:
+    def adapter(fake: FakeServer) -> Iterator[Send]:
         async def send(request: Request) -> Reply:
             async with library.AsyncClient(verify=False) as client:
                 return _read(await client.request(**_arguments(request)))
 
-        with intercept(fake):
+        with fake.intercept():
             yield lambda request: asyncio.run(send(request))
 
-    return door
+    return adapter
 
 
 @contextlib.contextmanager
 def caught_requests(fake: FakeServer) -> Iterator[Send]:
-    with intercept(fake), requests.Session() as session:
+    with fake.intercept(), requests.Session() as session:
         yield lambda request: _read_requests(
             session.request(request.method, request.url, headers=dict(request.headers), data=request.body)
         )
@@ -93,13 +91,13 @@ def caught_requests(fake: FakeServer) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def port_httpx(fake: FakeServer) -> Iterator[Send]:
-    with live(fake) as url, httpx.Client(verify=False) as client:
+    with listen(fake.asgi) as url, httpx.Client(verify=False) as client:
         yield lambda request: _read(client.request(**_arguments(_through(request, url))))
 
 
 @contextlib.contextmanager
 def port_requests(fake: FakeServer) -> Iterator[Send]:
-    with live(fake) as url, requests.Session() as session:
+    with listen(fake.asgi) as url, requests.Session() as session:
 
         def send(request: Request) -> Reply:
             there = _through(request, url)
@@ -112,7 +110,7 @@ def port_requests(fake: FakeServer) -> Iterator[Send]:
 
 @contextlib.contextmanager
 def port_standard_library(fake: FakeServer) -> Iterator[Send]:
-    with live(fake) as url:
+    with listen(fake.asgi) as url:
 
         def send(request: Request) -> Reply:
             there = _through(request, url)
@@ -125,19 +123,19 @@ def port_standard_library(fake: FakeServer) -> Iterator[Send]:
         yield send
 
 
-DOORS: dict[str, Door] = {
+ADAPTERS: dict[str, Adapter] = {
     "handle": handle,
-    "httpx": in_process(httpx, transport),
-    "httpx-async": in_process_async(httpx, transport),
-    "httpx2": in_process(httpx2, httpx2_transport),
-    "httpx2-async": in_process_async(httpx2, httpx2_transport),
+    "httpx": in_process(httpx, FakeServer.transport),
+    "httpx-async": in_process_async(httpx, FakeServer.transport),
+    "httpx2": in_process(httpx2, lambda fake: fake.transport(httpx2)),
+    "httpx2-async": in_process_async(httpx2, lambda fake: fake.transport(httpx2)),
     "respx": respx_router,
     "intercept-httpx": caught(httpx),
     "intercept-httpx-async": caught_async(httpx),
     "intercept-httpx2": caught(httpx2),
     "intercept-httpx2-async": caught_async(httpx2),
     "intercept-requests": caught_requests,
-    "asgi": in_process_async(httpx, lambda fake: httpx.ASGITransport(app(fake))),
+    "asgi": in_process_async(httpx, lambda fake: httpx.ASGITransport(fake.asgi)),
     "port-httpx": port_httpx,
     "port-requests": port_requests,
     "port-standard-library": port_standard_library,
@@ -154,14 +152,14 @@ def fake(contract: Contract) -> FakeServer:
     return FakeServer(contract=contract, body_limit=100_000)
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    return DOORS[request.param]
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> Adapter:
+    return ADAPTERS[request.param]
 
 
 @pytest.fixture
-def send(door: Door, fake: FakeServer) -> Iterator[Send]:
-    with door(fake) as send:
+def send(adapter: Adapter, fake: FakeServer) -> Iterator[Send]:
+    with adapter(fake) as send:
         yield send
 
 
@@ -180,10 +178,6 @@ def _through(request: Request, url: str) -> Request:
     there = request.target._replace(scheme=here.scheme, netloc=here.netloc).geturl()
     headers = Headers([*request.headers.items(), ("host", request.target.netloc)])
     return Request(request.method, there, headers, request.body)
-
-
-def _said(status: int, headers: dict[str, str], body: bytes, _: object) -> Reply:
-    return Reply(status, Headers(headers), body)
 
 
 def _read(response: Any) -> Reply:

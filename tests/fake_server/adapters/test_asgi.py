@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,22 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.adapters.asgi import app
-from fake_server.messages import Headers, Reply, Request
-from kling_contract.clock import Clock, VirtualClock
+from fake_server import FakeServer, Reply, Request
+from fake_server.messages import Headers
 
 PATH = "/a"
 SERVER = ("127.0.0.1", 8080)
 
 
-@dataclass
-class Recorder:
+class Recorder(FakeServer):
     """Keeps what it is sent; what is past its limit it calls too large."""
 
-    body_limit: int = 100
-    clock: Clock = field(default_factory=VirtualClock)
-    status: int = 200
-    seen: list[Request] = field(default_factory=list)
+    def __init__(self, *, body_limit: int = 100, status: int = 200) -> None:
+        super().__init__(body_limit=body_limit)
+        self.status = status
+        self.seen: list[Request] = []
 
     def handle(self, request: Request) -> Reply:
         self.seen.append(request)
@@ -66,7 +63,7 @@ def run(fake: Recorder, scope: dict[str, Any], messages: Iterable[dict[str, Any]
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(fake)(scope, receive, send))
+    asyncio.run(fake.asgi(scope, receive, send))
     return sent, waiting
 
 
@@ -113,7 +110,7 @@ def test_a_body_that_announces_its_size_is_not_read() -> None:
         sent.append(message)
 
     headers = [(b"host", b"api.example"), (b"content-length", b"101")]
-    asyncio.run(app(fake)(scope(headers=headers), receive, send))
+    asyncio.run(fake.asgi(scope(headers=headers), receive, send))
     assert sent[0]["status"] == 413
     assert asked == [True]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fake_server import FakeServer
 from fake_server.adapters.control import ControlApi
-from fake_server.adapters.delivery import answer
+from fake_server.adapters.delivery import deliver
 from fake_server.messages import Headers
 from fake_server.scenario.scenario import scenarios
 from kling_contract import Contract, SystemClock, VirtualClock, revisions
@@ -60,8 +60,7 @@ def test_everything_else_goes_through() -> None:
     requests = [creating(CONTRACT), creating(CONTRACT, {}), replace(creating(CONTRACT), url="http://a/_fake")]
     for request in requests:
         told(front, "journal")
-        assert answer(front, request) == answer(bare, request)
-    assert (front.body_limit, front.clock) == (fake.body_limit, fake.clock)
+        assert deliver(front.handle, request) == deliver(bare.handle, request)
     assert len(fake.journal) == len(requests)
 
 
@@ -92,10 +91,10 @@ def test_time_goes_on_or_stays(seconds: Any) -> None:
 @given(st.integers(0, 10**9) | st.floats(0, 1e9))
 def test_time_can_be_moved(seconds: float) -> None:
     """The clock goes on by any number of seconds up to thirty years, and says what day it is."""
-    fake = controlled()
-    before = fake.clock.now()
-    now = told(fake, "clock", {"advance": seconds})
-    assert now["now"] == fake.clock.now() == before + seconds
+    clock = VirtualClock()
+    before = clock.now()
+    now = told(controlled(clock=clock), "clock", {"advance": seconds})
+    assert now["now"] == clock.now() == before + seconds
     assert now["time"].startswith("20")
     assert now["rate"] == 0
 
@@ -181,7 +180,7 @@ MOMENTS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 def test_another_end_leaves_the_past_alone(old: Timeline, new: Timeline, turn: float, elapsed: float) -> None:
     """Redirected, a generation has been what it was, and is from then on what it would be had it always been so."""
     before = replace(MADE, timeline=old, created_at=0.0)
-    after = before.redirected(turn, new)
+    after = before.rescheduled(turn, new)
     assert after.status(elapsed) == (before.status(elapsed) if elapsed < turn else new.status_at(elapsed))
     assert replace(after, timeline=old) == before
 
@@ -189,7 +188,7 @@ def test_another_end_leaves_the_past_alone(old: Timeline, new: Timeline, turn: f
 @given(TIMELINES, TIMELINES, st.integers(0, 8), st.integers(0, 8))
 def test_another_end_by_polls(old: Timeline, new: Timeline, turn: int, polls: int) -> None:
     """The same holds for a generation that goes a step with each poll, counted in polls."""
-    after = replace(MADE, timeline=old, polls=turn).redirected(0.0, new)
+    after = replace(MADE, timeline=old, polls=turn).rescheduled(0.0, new)
     chosen = old if polls < turn else new
     expected = replace(MADE, timeline=chosen, polls=polls).status(0.0)
     assert replace(after, polls=polls).status(0.0) == expected
@@ -204,9 +203,9 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert sent.status == 200
     assert sent.json() == told(fake, f"generation?id={fails}")
     for _ in range(len(FAILURE.steps)):
-        told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+        told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
         seen = status(fake, fails), status(fake, completes)
-    assert seen == (FAILURE.final.status, CONTRACT.timeline.final.status)
+    assert seen == (FAILURE.final.status, CONTRACT.observed.timeline.final.status)
     ledger = told(fake, "ledger")
     assert {charge["generation_id"]: charge["state"] for charge in ledger["charges"]} == {
         fails: "void",
@@ -215,7 +214,7 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert ledger["booked"] == CONTRACT.price(CONTRACT.video_seconds(payload(CONTRACT)))
     code, message = refused(fake, f"generation?id={completes}", {"timeline": "failure"})
     assert code == 409
-    assert CONTRACT.timeline.final.status in message
+    assert CONTRACT.observed.timeline.final.status in message
 
 
 @pytest.mark.parametrize(
@@ -236,7 +235,7 @@ def test_generations_are_told() -> None:
     """The list has each generation, oldest first, with its status by now, and can be had short; each can be asked for alone."""
     fake = controlled()
     ids = [created(fake)]
-    told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+    told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
     ids += [created(fake), created(fake)]
     listed = told(fake, "generations")
     assert listed["total"] == 3
@@ -331,9 +330,9 @@ def test_a_wrong_method_is_told_the_right_one(path: str, method: str, allowed: s
 
 def test_head_is_a_get_without_a_body() -> None:
     """HEAD is answered as GET is, but for the body."""
-    status, headers, body, _ = answer(controlled(), replace(asking("health"), method="HEAD"))
-    assert (status, body) == (200, b"")
-    assert int(headers["content-length"]) > 0
+    reply = deliver(controlled().handle, replace(asking("health"), method="HEAD"))
+    assert (reply.status, reply.body) == (200, b"")
+    assert int(reply.headers["content-length"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -457,7 +456,7 @@ def test_a_page_of_a_bare_address_is_foreign(bound: str, origin: str, code: int)
 def test_the_port_has_a_control_path() -> None:
     """Over a real port the clock of the fake is moved, a foreign Host header refused, and a body too long as well."""
     fake = FakeServer(body_limit=1000, clock=VirtualClock(rate=0))
-    with fake.live() as url, httpx.Client(base_url=url, verify=False) as client:
+    with fake.listen() as url, httpx.Client(base_url=url, verify=False) as client:
         before = client.get("/_fake/clock").json()["now"]
         assert client.post("/_fake/clock", json={"advance": 30}).json()["now"] == before + 30 == fake.clock.now()
         assert client.get("/_fake/health", headers={"host": "evil.example"}).status_code == 403

@@ -1,4 +1,4 @@
-"""Claims about the API, each held against every door of the fake. What to expect the contract says."""
+"""Claims about the API, each checked through every adapter of the fake. What to expect the contract says."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.delivery import answer
+from fake_server.adapters.delivery import deliver
 from fake_server.messages import Headers
 from kling_contract.clock import VirtualClock
 from kling_contract.contract import Contract
@@ -89,7 +89,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
     generation = Generation.from_answer(reply.json())
     assert generation.status == contract.lifecycle.initial
     began = fake.clock.now()
-    for step in contract.timeline.steps:
+    for step in contract.observed.timeline.steps:
         clock_of(fake).advance(began + step.at - fake.clock.now())
         asked = poll(contract, generation.id)
         reply = send(asked)
@@ -103,7 +103,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
 def test_the_video_is_what_the_answer_says(send: Send, fake: FakeServer, contract: Contract) -> None:
     """A finished video needs no key, and has the size and the type that were announced, whole or in part."""
     generation = Generation.from_answer(send(create(contract)).json())
-    clock_of(fake).advance(contract.timeline.final.at)
+    clock_of(fake).advance(contract.observed.timeline.final.at)
     video = Generation.from_answer(send(poll(contract, generation.id)).json()).video
     assert video is not None
     assert video.url is not None
@@ -198,7 +198,7 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
         say(Request(method, contract.base_url + contract.get.path, Headers(KEY)))
     say(create(contract, headers=KEY))
     say(poll(contract, ids[0], headers={}))
-    for step in contract.timeline.steps:
+    for step in contract.observed.timeline.steps:
         clock_of(fake).advance(step.at)
         for generation_id in (*ids, ids[0].replace(":", "%3A").replace("/", "%2F")):
             say(poll(contract, generation_id))
@@ -210,17 +210,13 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
     return replies
 
 
-def _said(status: int, headers: dict[str, str], body: bytes, _: object) -> Reply:
-    return Reply(status, Headers(headers), body)
-
-
 def test_one_answer_for_one_request(
-    door: Callable[[FakeServer], AbstractContextManager[Send]], fake: FakeServer, contract: Contract
+    adapter: Callable[[FakeServer], AbstractContextManager[Send]], fake: FakeServer, contract: Contract
 ) -> None:
-    """The same requests draw the same statuses, headers and bytes from each door as from the fake itself."""
+    """The same requests draw the same statuses, headers and bytes through each adapter as from the fake itself."""
     itself = FakeServer(contract=contract, body_limit=fake.body_limit)
-    expected = _conversation(contract, itself, lambda request: _said(*answer(itself, request)))
-    with door(fake) as send:
+    expected = _conversation(contract, itself, lambda request: deliver(itself.handle, request))
+    with adapter(fake) as send:
         replies = _conversation(contract, fake, send)
     for reply, wanted in zip(replies, expected, strict=True):
         assert (reply.status, reply.body) == (wanted.status, wanted.body)
@@ -254,13 +250,13 @@ class Saying(FakeServer):
 
 
 def test_only_legal_header_fields_are_sent(
-    door: Callable[[FakeServer], AbstractContextManager[Send]], contract: Contract
+    adapter: Callable[[FakeServer], AbstractContextManager[Send]], contract: Contract
 ) -> None:
     """Whatever header fields a reply has, each adapter delivers it: with its body, those fields that are legal as they are,
     and no illegal one."""
     fake = Saying(contract=contract)
     request = Request("GET", f"{contract.base_url}/any")
-    with door(fake) as send:
+    with adapter(fake) as send:
 
         @settings(max_examples=60)
         @given(st.lists(st.tuples(NAMES, VALUES), max_size=5), st.binary(max_size=20))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -21,10 +21,8 @@ import respx
 from requests.adapters import HTTPAdapter
 from respx.mocks import Mocker
 
-from fake_server.adapters.intercept import httpx2_transport, intercept, mount, transport
-from fake_server.adapters.live import live
-from fake_server.messages import Headers, Reply, Request
-from kling_contract.clock import Clock, VirtualClock
+from fake_server import FakeServer, Reply, Request
+from fake_server.messages import Headers
 from kling_contract.contract import Contract
 
 CONTRACT = Contract.load()
@@ -39,15 +37,13 @@ REFUSALS = {
 }
 
 
-@dataclass
-class Recorder:
-    """A fake of the fake: keeps what it is sent, and answers with its name."""
+class Recorder(FakeServer):
+    """A fake that keeps what it is sent, and answers with its name."""
 
-    name: str = "recorder"
-    body_limit: int = 1_000
-    clock: Clock = field(default_factory=VirtualClock)
-    contract: Contract = CONTRACT
-    seen: list[Request] = field(default_factory=list)
+    def __init__(self, name: str = "recorder") -> None:
+        super().__init__(contract=CONTRACT)
+        self.name = name
+        self.seen: list[Request] = []
 
     def handle(self, request: Request) -> Reply:
         self.seen.append(request)
@@ -84,7 +80,7 @@ def names(library: Any) -> str:
 def test_both_hosts_are_caught(library: Any, url: str) -> None:
     """A call to the API's host or the media host ends in the fake, whatever the scheme and port."""
     recorder = Recorder()
-    with intercept(recorder) as fake:
+    with recorder.intercept() as fake:
         assert get(library, url).text == recorder.name
     assert fake is recorder
     assert [urlsplit(request.url).hostname for request in recorder.seen] == [urlsplit(url).hostname]
@@ -94,7 +90,7 @@ def test_both_hosts_are_caught(library: Any, url: str) -> None:
 def test_other_hosts_are_refused(library: Any) -> None:
     """A call to any other host fails at once, in the way that users of the library know, and the fake hears nothing of it."""
     recorder = Recorder()
-    with intercept(recorder), pytest.raises(REFUSALS[library]):
+    with recorder.intercept(), pytest.raises(REFUSALS[library]):
         get(library, ELSEWHERE)
     assert recorder.seen == []
 
@@ -103,7 +99,7 @@ def test_other_hosts_are_refused(library: Any) -> None:
 def test_other_hosts_are_let_through(library: Any) -> None:
     """With others="pass" a call to another host is really made, and one to the API is not."""
     caught, real = Recorder("caught"), Recorder("real")
-    with live(real) as url, intercept(caught, others="pass"):
+    with real.listen() as url, caught.intercept(others="pass"):
         assert get(library, url).text == "real"
         assert get(library, API).text == "caught"
 
@@ -117,22 +113,22 @@ def test_other_hosts_are_let_through_async(library: Any) -> None:
             return str((await client.get(url)).text)
 
     caught, real = Recorder("caught"), Recorder("real")
-    with live(real) as url, intercept(caught, others="pass"):
+    with real.listen() as url, caught.intercept(others="pass"):
         assert asyncio.run(get(url)) == "real"
         assert asyncio.run(get(API)) == "caught"
 
 
 def test_there_is_no_third_way() -> None:
     """Anything but "block" and "pass" is refused before anything is patched."""
-    with pytest.raises(ValueError, match="block"), intercept(Recorder(), others="maybe"):  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="block"), Recorder().intercept(others="maybe"):  # type: ignore[arg-type]
         pytest.fail("it was taken")
 
 
 @pytest.mark.parametrize("library", LIBRARIES, ids=names)
 def test_the_inner_one_answers(library: Any) -> None:
     """Of two nested fakes the inner one answers while it lasts, and then the outer one again."""
-    with intercept(Recorder("outer")):
-        with intercept(Recorder("inner")):
+    with Recorder("outer").intercept():
+        with Recorder("inner").intercept():
             assert get(library, API).text == "inner"
         assert get(library, API).text == "outer"
 
@@ -140,8 +136,8 @@ def test_the_inner_one_answers(library: Any) -> None:
 @pytest.mark.parametrize("library", LIBRARIES, ids=names)
 def test_an_error_inside_undoes_everything(library: Any) -> None:
     """Whatever is raised inside comes out, and the outer fake answers on."""
-    with intercept(Recorder("outer")):
-        with pytest.raises(KeyError), intercept(Recorder("inner")):
+    with Recorder("outer").intercept():
+        with pytest.raises(KeyError), Recorder("inner").intercept():
             raise KeyError
         assert get(library, API).text == "outer"
 
@@ -152,7 +148,7 @@ def test_other_mocks_keep_their_hosts(others: Any) -> None:
     with respx.mock as router, responses.RequestsMock() as mock:
         router.get(ELSEWHERE).respond(text="respx")
         mock.get(ELSEWHERE, body="responses")
-        with intercept(Recorder(), others=others):
+        with Recorder().intercept(others=others):
             assert get(httpx, ELSEWHERE).text == "respx"
             assert get(requests, ELSEWHERE).text == "responses"
             assert {get(library, API).text for library in LIBRARIES} == {"recorder"}
@@ -162,7 +158,7 @@ def test_a_route_among_others(respx_mock: respx.MockRouter) -> None:
     """Mounted on a router of the user's, the fake is one route, and theirs are unharmed."""
     respx_mock.get(ELSEWHERE).respond(text="theirs")
     recorder = Recorder()
-    mount(recorder, respx_mock)
+    recorder.mount(respx_mock)
     assert len(respx_mock.routes) == 2
     assert [get(httpx, url).text for url in (API, MEDIA, ELSEWHERE)] == ["recorder", "recorder", "theirs"]
 
@@ -176,15 +172,15 @@ def _transported(library: Any, make: Callable[[Recorder], Any]) -> Callable[...,
 
 def _intercepted(library: Any) -> Callable[..., None]:
     def call(recorder: Recorder, url: str, **arguments: Any) -> None:
-        with intercept(recorder):
+        with recorder.intercept():
             library.post(url, verify=False, **arguments)
 
     return call
 
 
 CALLS = {
-    "httpx transport": _transported(httpx, transport),
-    "httpx2 transport": _transported(httpx2, httpx2_transport),
+    "httpx transport": _transported(httpx, FakeServer.transport),
+    "httpx2 transport": _transported(httpx2, lambda fake: fake.transport(httpx2)),
     "httpx": _intercepted(httpx),
     "httpx2": _intercepted(httpx2),
     "requests": _intercepted(requests),
@@ -204,7 +200,7 @@ def test_the_fake_learns_the_read_timeout(call: Callable[..., None]) -> None:
 def test_of_four_timeouts_it_is_the_one_for_reading(library: Any) -> None:
     """Where each phase has its own limit, the fake is told the one for reading."""
     recorder = Recorder()
-    with intercept(recorder):
+    with recorder.intercept():
         get(library, API, timeout=library.Timeout(1, connect=2, read=3, write=4, pool=5))
         get(requests, API, timeout=(2, 3))
     assert [request.read_timeout for request in recorder.seen] == [3, 3]
@@ -239,7 +235,7 @@ def test_the_library_and_its_mock_share_one_patch(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Mocker, "registry", {**Mocker.registry, "httpcore2": Theirs})
     untouched = httpcore2.ConnectionPool.handle_request
-    with intercept(Recorder(), others="pass"):
+    with Recorder().intercept(others="pass"):
         assert (Theirs.started, len(Theirs.routers)) == (1, 2)
         assert httpcore2.ConnectionPool.handle_request is untouched
     assert (Theirs.started, len(Theirs.routers)) == (0, 0)
@@ -249,7 +245,7 @@ def test_the_library_and_its_mock_share_one_patch(monkeypatch: pytest.MonkeyPatc
 def test_nothing_is_caught_by_halves(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """When a client library is there but not what would catch its calls, the context refuses to begin: they would cost money."""
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ModuleNotFoundError, match=rf"not {missing}.*testing"), intercept(Recorder()):
+    with pytest.raises(ModuleNotFoundError, match=rf"not {missing}.*testing"), Recorder().intercept():
         pytest.fail("it began")
 
 
@@ -266,7 +262,7 @@ def test_nothing_is_caught_by_halves(monkeypatch: pytest.MonkeyPatch, missing: s
 def test_requests_sends_bodies_of_many_kinds(make: Callable[[], Any]) -> None:
     """A body that requests takes as text, bytes, file or stream reaches the fake as the bytes that it would send."""
     recorder = Recorder()
-    with intercept(recorder):
+    with recorder.intercept():
         requests.post(API, data=make())
     assert recorder.seen[0].body == "a body é".encode()
 
@@ -275,6 +271,58 @@ def test_requests_sends_bodies_of_many_kinds(make: Callable[[], Any]) -> None:
 def test_streams_are_read_whole(library: Any) -> None:
     """A streamed body reaches the fake whole, and a reply can be read as a stream."""
     recorder = Recorder()
-    with intercept(recorder), library.stream("POST", API, verify=False, content=iter([b"a ", b"body"])) as response:
+    with recorder.intercept(), library.stream("POST", API, verify=False, content=iter([b"a ", b"body"])) as response:
         assert b"".join(response.iter_bytes()) == b"recorder"
     assert recorder.seen[0].body == b"a body"
+
+
+@pytest.mark.parametrize("library", LIBRARIES, ids=names)
+def test_a_function_can_be_decorated(library: Any) -> None:
+    """In each call of a decorated function the calls are caught, also in one inside another, and after it they are not."""
+    recorder = Recorder()
+
+    @recorder.intercept()
+    def call(again: int) -> list[str]:
+        """Call the API."""
+        texts = call(again - 1) if again else []
+        return [*texts, get(library, API).text]
+
+    assert call.__doc__ == "Call the API."
+    for _ in range(2):
+        assert call(1) == ["recorder", "recorder"]
+        assert not any(mocker.routers for mocker in Mocker.registry.values())
+    assert len(recorder.seen) == 4
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=names)
+def test_a_coroutine_function_can_be_decorated(library: Any) -> None:
+    """The calls of a decorated coroutine function are caught while it runs, not while its coroutine is made."""
+    recorder = Recorder()
+
+    @recorder.intercept()
+    async def call() -> str:
+        await asyncio.sleep(0)
+        async with library.AsyncClient(verify=False) as client:
+            return str((await client.get(API)).text)
+
+    assert inspect.iscoroutinefunction(call)
+    coroutine = call()
+    assert not any(mocker.routers for mocker in Mocker.registry.values())
+    assert asyncio.run(coroutine) == "recorder"
+
+
+def test_what_would_run_outside_is_not_decorated() -> None:
+    """A generator function, whose body runs after its call, and a class are refused: their calls would cost money."""
+
+    def generate() -> Iterator[None]:
+        yield
+
+    async def generate_async() -> AsyncIterator[None]:
+        yield
+
+    class Tests:
+        pass
+
+    for wrong in (generate, generate_async, Tests):
+        with pytest.raises(TypeError, match=r"inside it"):
+            Recorder().intercept()(wrong)

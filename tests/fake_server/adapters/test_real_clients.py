@@ -14,6 +14,8 @@ from fake_server import FakeServer
 from fake_server.service.media import video
 from tests.support.environments import environment
 
+pytestmark = pytest.mark.other_programs
+
 MODEL = "kling-video/v1/pro/image-to-video"
 
 SDK = """
@@ -61,11 +63,11 @@ def test_the_providers_own_library(tmp_path: Path) -> None:
     """The provider's own Python library makes, polls and downloads a video, and keeps the contract."""
     fake = FakeServer(revision="latest", progression="polls")
     python = install("aimlapi-sdk-python==2.24.0rc1", tmp_path)
-    with fake.live() as url:
+    with fake.listen() as url:
         done = run(python, SDK, url)
     assert done.returncode == 0, done.stderr
     seen, size = json.loads(done.stdout)
-    assert list(dict.fromkeys(seen)) == [step.status for step in fake.contract.timeline.steps]
+    assert list(dict.fromkeys(seen)) == [step.status for step in fake.contract.observed.timeline.steps]
     assert size > 10_000
     fake.assert_created_once()
     fake.assert_no_violations()
@@ -78,7 +80,7 @@ def test_a_library_that_sends_no_image(tmp_path: Path) -> None:
     python = install("langchain-aimlapi==0.1.3", tmp_path)
     for strictness in ("lax", "off"):
         fake = FakeServer(progression="immediate", strictness=strictness)
-        with fake.live() as url:
+        with fake.listen() as url:
             done = run(python, LANGCHAIN, url)
         wrong = {(violation.pointer, violation.rule) for violation in fake.journal[0].violations}
         assert {("/image_url", "required"), ("/n", "undeclared"), ("/response_format", "undeclared")} <= wrong
@@ -94,7 +96,7 @@ def test_a_tool_of_an_agent_framework(tmp_path: Path) -> None:
     python = install("agno==3.1.10", tmp_path)
     for strictness in ("lax", "off"):
         fake = FakeServer(revision="latest", progression="polls", strictness=strictness)
-        with fake.live(tls=True) as url:
+        with fake.listen(tls=True) as url:
             (tmp_path / "ca.pem").write_text(url.ca_pem or "")
             done = run(python, AGNO, url, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
         assert done.returncode == 0, done.stderr

@@ -16,6 +16,9 @@ import kling_contract
 from fake_server import FakeServer, Reply, Request
 from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange, Headers
+from kling_contract import Contract
+
+CONTRACT = Contract.load()
 
 PAIRS = {
     "type": "array",
@@ -101,7 +104,7 @@ EXCHANGES = st.builds(
 @given(st.lists(EXCHANGES, max_size=5))
 def test_every_journal_is_an_archive(exchanges: list[Exchange]) -> None:
     """Whatever was exchanged, the archive has the form that version 1.2 asks for, survives JSON, and adds up."""
-    journal = Journal()
+    journal = Journal(CONTRACT)
     for exchange in exchanges:
         journal.add(exchange)
     har = json.loads(json.dumps(journal.har(), allow_nan=False))
@@ -120,7 +123,7 @@ def body_of(described: dict[str, Any], encoding: str) -> bytes:
 @given(st.lists(EXCHANGES, min_size=1, max_size=3))
 def test_bodies_come_through(exchanges: list[Exchange]) -> None:
     """From an archive the bodies can be had again, byte for byte; of a reply that broke off, what arrived of it."""
-    journal = Journal()
+    journal = Journal(CONTRACT)
     for exchange in exchanges:
         journal.add(exchange)
     for exchange, entry in zip(exchanges, journal.har()["log"]["entries"], strict=True):
@@ -139,7 +142,7 @@ def test_bodies_come_through(exchanges: list[Exchange]) -> None:
 def test_what_the_fake_knows_is_in_it() -> None:
     """An entry says why its request was refused and what was wrong with it; the log, what it lacks and who wrote it."""
     fake = FakeServer()
-    fake.journal = Journal(exchanges=1)
+    fake.journal = Journal(CONTRACT, exchanges=1)
     operation = fake.contract.get
     for _ in range(2):
         fake.handle(Request("GET", f"{fake.contract.base_url}{operation.path}/an-id?a=%C3%A9&b"))

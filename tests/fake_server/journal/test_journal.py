@@ -17,6 +17,9 @@ from fake_server import FakeServer, Reply, Request
 from fake_server.journal.journal import Journal
 from fake_server.journal.text import curl, table, violations
 from fake_server.messages import Exchange, Headers
+from kling_contract import Contract
+
+CONTRACT = Contract.load()
 
 # The beginning keeps a key from being a word that stands in every journal anyway.
 KEYS = st.text(string.ascii_letters + string.digits + string.punctuation, min_size=8, max_size=80).map("sk~".__add__)
@@ -29,7 +32,7 @@ def exchange(at: float = 0.0, *, url: str = "http://a/b", body: bytes = b"", rep
 @given(st.lists(st.binary(max_size=30), max_size=40), st.integers(1, 20), st.integers(0, 200))
 def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: int) -> None:
     """It keeps the latest exchanges within both limits, the very latest always, and counts and tells the others."""
-    journal = Journal(exchanges=most, bytes_=most_bytes)
+    journal = Journal(CONTRACT, exchanges=most, bytes_=most_bytes)
     for at, body in enumerate(bodies):
         journal.add(exchange(float(at), body=body, reply=body))
     kept = list(journal)
@@ -50,7 +53,7 @@ def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: i
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9))
 def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: int) -> None:
     """Within its length the journal is read as a list is; beyond it, it says what it holds, or what to look at if it is empty."""
-    journal = Journal(exchanges=max(1, kept))
+    journal = Journal(CONTRACT, exchanges=max(1, kept))
     for at in range(kept + older if kept else 0):
         journal.add(exchange(float(at)))
     if -kept <= index < kept:
@@ -65,7 +68,7 @@ def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: 
         assert (f"{older} older ones were dropped" in said) == bool(older)
     else:
         assert "nothing was sent to this fake" in said
-        assert all(way in said for way in ("intercept()", "live()"))
+        assert all(way in said for way in ("intercept()", "listen()"))
 
 
 def authorization(key: str) -> dict[str, str]:
@@ -179,7 +182,7 @@ def test_hiding_is_linear(tail: str) -> None:
         nonlocal calls
         calls += event == "c_call"
 
-    journal = Journal()
+    journal = Journal(CONTRACT)
     request = Request("GET", f"http://a/{tail}", Headers({"authorization": "Bearer abcdefghij"}))
     sys.setprofile(count)
     try:
@@ -191,7 +194,7 @@ def test_hiding_is_linear(tail: str) -> None:
 
 def test_it_reads_like_a_sequence() -> None:
     """An exchange can be had by its place from either end, a part as a slice, and all of them in order."""
-    journal = Journal()
+    journal = Journal(CONTRACT)
     for at in range(5):
         journal.add(exchange(float(at)))
     assert [journal[0].at, journal[-1].at, len(journal)] == [0.0, 4.0, 5]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from fake_server import FakeServer
 from fake_server.adapters.asgi import Receive, Scope, Send
-from fake_server.adapters.live import live
+from fake_server.adapters.listen import listen
 from fake_server.messages import Exchange
 from fake_server.recording.capture import BodyCapture, decompressed
 from fake_server.recording.proxy import Proxy, origin_of
@@ -41,16 +41,14 @@ class Proxied:
     url: str
     exchanges: queue.SimpleQueue[Exchange]
 
-    def next(self) -> tuple[Exchange, str | None]:
-        """Return the next exchange, and what went wrong with it (None: nothing)."""
-        exchange = self.exchanges.get(timeout=PATIENCE)
-        return exchange, exchange.reply.headers.get(PROXY_ERROR_HEADER)
+    def next(self) -> Exchange:
+        return self.exchanges.get(timeout=PATIENCE)
 
 
 @contextlib.contextmanager
 def proxy_of(upstream: str, **options: Any) -> Iterator[Proxied]:
     exchanges: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
-    with live(Proxy(upstream, exchanges.put, **options)) as url:
+    with listen(Proxy(upstream, exchanges.put, **options)) as url:
         yield Proxied(url, exchanges)
 
 
@@ -110,7 +108,7 @@ def talked(url: str, sent: bytes) -> bytes:
 @pytest.fixture(scope="module")
 def echo() -> Iterator[tuple[Upstream, Proxied]]:
     upstream = Upstream()
-    with live(upstream) as url, proxy_of(url) as proxied:
+    with listen(upstream) as url, proxy_of(url) as proxied:
         yield upstream, proxied
 
 
@@ -151,7 +149,7 @@ def test_what_passes_stays_as_it_is(
     fields = [*sent, (b"content-length", b"%d" % len(body))]
     lines += [name + b": " + value for name, value in fields]
     head, _, content = talked(proxied.url, b"\r\n".join([*lines, b"", body])).partition(b"\r\n\r\n")
-    exchange, trouble = proxied.next()
+    exchange = proxied.next()
 
     assert upstream.scope["method"] == method
     assert upstream.scope["raw_path"].decode() == f"/{path}"
@@ -163,7 +161,7 @@ def test_what_passes_stays_as_it_is(
     assert [tuple(line.split(b": ", 1)) for line in told if line.lower() != b"connection: close"] == [*came, length]
     assert content == (b"" if method == "HEAD" else answer)
 
-    assert trouble is None
+    assert exchange.failure is None
     assert exchange.request.body == body
     assert exchange.request.method == method
     assert exchange.request.url.endswith(target)
@@ -192,7 +190,7 @@ def test_bodies_without_a_length_pass(echo: tuple[Upstream, Proxied]) -> None:
     upstream.status, upstream.headers, upstream.body = 200, [], b"answered " * 1_000
     with httpx.Client() as client:
         answered = client.post(proxied.url, content=iter([b"one ", b"two ", b"three"]))
-    exchange, _ = proxied.next()
+    exchange = proxied.next()
     assert upstream.heard == exchange.request.body == b"one two three"
     assert answered.content == exchange.reply.body == upstream.body
 
@@ -222,17 +220,17 @@ def test_parts_pass_at_once() -> None:
                 came += part
                 if came == b"begin":
                     received.set()
-        exchange, trouble = proxied.next()
+        exchange = proxied.next()
     assert came == exchange.reply.body == b"begin/end"
-    assert trouble is None
+    assert exchange.failure is None
 
 
 def test_long_bodies_pass_whole_and_are_not_held() -> None:
     """Of bodies over the limit a little is kept, everything passes, and the exchange tells how much it was."""
     upstream, long = Upstream(body=bytes(3_000_000)), bytes(2_000_000)
-    with live(upstream) as url, proxy_of(url, limit=100_000) as proxied, httpx.Client() as client:
+    with listen(upstream) as url, proxy_of(url, limit=100_000) as proxied, httpx.Client() as client:
         assert client.post(proxied.url, content=long).content == upstream.body
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
     assert upstream.heard == long
     assert exchange.request.headers["content-length"] == str(len(long))
     assert 0 < len(exchange.request.body) < 10_000
@@ -271,15 +269,15 @@ def test_compressed_answers_pass_compressed() -> None:
     """A compressed answer passes as it is, and the exchange has it readable; one in a coding unknown to us says so."""
     plain = json.dumps({"id": "1"}).encode()
     upstream = Upstream(headers=[(b"content-encoding", b"gzip")], body=gzip.compress(plain))
-    with live(upstream) as url, proxy_of(url) as proxied, httpx.Client() as client:
+    with listen(upstream) as url, proxy_of(url) as proxied, httpx.Client() as client:
         with client.stream("GET", proxied.url) as answered:
             assert b"".join(answered.iter_raw()) == upstream.body
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
         assert exchange.reply.body == plain
         assert "content-encoding" not in exchange.reply.headers
         upstream.headers = [(b"content-encoding", b"klingon")]
         client.get(proxied.url)
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
         assert exchange.reply.body == upstream.body
         assert exchange.reply.headers["content-encoding"] == "klingon"
 
@@ -291,12 +289,12 @@ def test_an_upstream_that_is_down_is_told_of() -> None:
     with proxy_of(f"http://127.0.0.1:{port}") as proxied:
         head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 20000000\r\n\r\n"
         said = talked(proxied.url, head + bytes(20_000_000))
-        exchange, trouble = proxied.next()
-    assert trouble is not None
-    assert str(port) in trouble
+        exchange = proxied.next()
+    assert exchange.failure is not None
+    assert str(port) in exchange.failure
     assert said.startswith(b"HTTP/1.1 502")
-    assert f"{PROXY_ERROR_HEADER}: {trouble}".encode() in said
-    assert said.endswith(trouble.encode())
+    assert f"{PROXY_ERROR_HEADER}: {exchange.failure}".encode() in said
+    assert said.endswith(exchange.failure.encode())
     assert exchange.reply.status == 0
     assert len(exchange.request.body) == 20_000_000
 
@@ -307,9 +305,9 @@ def test_an_upstream_that_is_slow_is_told_of() -> None:
         upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
         with proxy_of(upstream, timeout=0.05) as proxied, httpx.Client() as client:
             answered = client.get(proxied.url)
-            exchange, trouble = proxied.next()
+            exchange = proxied.next()
     assert answered.status_code == 504
-    assert answered.headers[PROXY_ERROR_HEADER] == trouble
+    assert answered.headers[PROXY_ERROR_HEADER] == exchange.failure
     assert exchange.reply.status == 0
 
 
@@ -323,7 +321,7 @@ def test_rubbish_is_told_of(rubbish: bytes) -> None:
 
     with scripted(script) as upstream, proxy_of(upstream) as proxied, httpx.Client() as client:
         answered = client.get(proxied.url)
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
     assert answered.status_code == 502
     assert PROXY_ERROR_HEADER in answered.headers
     assert exchange.reply.status == 0
@@ -341,11 +339,11 @@ def test_an_answer_that_breaks_off_breaks_off(framing: bytes) -> None:
 
     with scripted(script) as upstream, proxy_of(upstream) as proxied:
         said = talked(proxied.url, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        exchange, trouble = proxied.next()
+        exchange = proxied.next()
     assert said.startswith(b"HTTP/1.1 200")
     assert b"begin" in said
     assert not said.endswith(b"0\r\n\r\n")
-    assert trouble is not None
+    assert exchange.failure is not None
     assert not exchange.arrived
     assert exchange.reply.body[: exchange.reply.cut] == b"begin"
 
@@ -378,7 +376,7 @@ def test_an_error_is_a_legal_header(error: str) -> None:
 
 def test_one_framing_is_forwarded() -> None:
     """Of two framings the chunked one is forwarded alone, and Connection cannot take the length away (RFC 9112, 6.3)."""
-    with live(upstream := Upstream(body=b"done")) as url, proxy_of(url) as proxied:
+    with listen(upstream := Upstream(body=b"done")) as url, proxy_of(url) as proxied:
         both = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
         assert talked(proxied.url, both).startswith(b"HTTP/1.1 200")
         assert upstream.heard == b"abc"
@@ -405,10 +403,10 @@ def test_a_program_that_hangs_up_is_told_of() -> None:
         with socket.create_connection((target.hostname or "", target.port or 0)) as program:
             program.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
             assert asked.wait(PATIENCE)
-        exchange, trouble = proxied.next()
+        exchange = proxied.next()
         assert gone.wait(PATIENCE)
     assert exchange.reply.status == 0
-    assert "disconnected" in (trouble or "")
+    assert "disconnected" in (exchange.failure or "")
 
 
 def test_what_is_under_way_at_the_end_is_handed_over() -> None:
@@ -426,10 +424,10 @@ def test_what_is_under_way_at_the_end_is_handed_over() -> None:
             program = socket.create_connection((target.hostname or "", target.port or 0))
             program.sendall(b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n")
             assert asked.wait(PATIENCE)
-        exchange, trouble = proxied.next()
+        exchange = proxied.next()
         program.close()
     assert exchange.request.target.path == "/last"
-    assert trouble is not None
+    assert exchange.failure is not None
 
 
 def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -437,11 +435,11 @@ def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     upstream = Upstream(status=307, headers=[(b"location", b"https://elsewhere.example/")])
-    with live(upstream) as url, proxy_of(url) as proxied:
+    with listen(upstream) as url, proxy_of(url) as proxied:
         said = talked(
             proxied.url, b"GET http://elsewhere.example/the/path HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
         )
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
     assert b"location: https://elsewhere.example/" in said
     assert upstream.scope["raw_path"] == b"/the/path"
     assert exchange.request.url == f"{url}/the/path"
@@ -450,7 +448,7 @@ def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An upstream whose certificate nobody vouches for is sent nothing; one that SSL_CERT_FILE vouches for is."""
     fake = FakeServer()
-    with live(fake, tls=True) as url:
+    with fake.listen(tls=True) as url:
         assert url.ca_pem is not None
         request = creating(fake.contract)
         (tmp_path / "ca.pem").write_text(url.ca_pem)
@@ -463,20 +461,20 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             with proxy_of(url) as proxied, httpx.Client(verify=False) as client:
                 to = proxied.url + request.target.path
                 answered = client.post(to, content=request.body, headers=dict(request.headers.items()))
-                _, trouble = proxied.next()
+                exchange = proxied.next()
             assert answered.status_code == status
-            assert (trouble is None) == (trusted is not None)
+            assert (exchange.failure is None) == (trusted is not None)
             assert len(fake.journal) == (trusted is not None)
 
 
 def test_exchanges_are_on_the_clock() -> None:
     """When an exchange began, and how long it took, is read from the clock that the proxy was given."""
     fake = FakeServer()
-    with live(fake) as url, proxy_of(url, clock=fake.clock) as proxied, httpx.Client() as client:
+    with fake.listen() as url, proxy_of(url, clock=fake.clock) as proxied, httpx.Client() as client:
         assert isinstance(fake.clock, VirtualClock)
         fake.clock.advance(77)
         client.get(proxied.url)
-        exchange, _ = proxied.next()
+        exchange = proxied.next()
     assert exchange.at == fake.clock.now()
     assert exchange.reply.delay == 0
 

@@ -165,7 +165,7 @@ def test_links_to_videos_lead_here(revision: str) -> None:
     contract = was.contract
     (generation,) = was.generations.values()
     fake = FakeServer(replay=was.journal.har(), revision=revision)
-    with fake.live() as url, httpx.Client() as client:
+    with fake.listen() as url, httpx.Client() as client:
         create, poll = creating(contract, base=url), polling(contract, generation.id, base=url)
         client.post(create.url, content=create.body, headers=dict(create.headers.items()))
         advance(fake, 300)
@@ -219,7 +219,7 @@ def test_progressions_and_redirects_work() -> None:
     turned = FakeServer(replay=was.journal.har())
     turned.handle(creating(CONTRACT))
     advance(turned, 20)
-    turned.redirect(made, "failure")
+    turned.reschedule(made, "failure")
     advance(turned, 10_000)
     assert CONTRACT.lifecycle.failed(turned.handle(polling(CONTRACT, made)).json()["status"])
 
@@ -246,7 +246,7 @@ def test_a_reset_begins_the_recording_again() -> None:
 @given(st.lists(st.tuples(st.integers(0, 99), st.sampled_from(CONTRACT.lifecycle.statuses)), max_size=6))
 def test_timelines_are_those_that_were_seen(polls: list[tuple[int, str]]) -> None:
     """The fake knows what a recorded generation will do: its timeline is what was seen of it."""
-    was = Journal()
+    was = Journal(CONTRACT)
     was.add(shown(0, CONTRACT.lifecycle.initial, create=True))
     for at, status in sorted(polls, key=lambda poll: poll[0]):
         was.add(shown(at, status))
@@ -336,7 +336,7 @@ def shown(at: float, status: str, *, create: bool = False, **more: Any) -> Excha
 
 def journal(video: dict[str, Any], status: str) -> Journal:
     """Return the journal of a generation that had a video after a minute."""
-    made = Journal()
+    made = Journal(CONTRACT)
     made.add(shown(0, CONTRACT.lifecycle.initial, create=True))
     made.add(shown(60, status, video=video))
     return made

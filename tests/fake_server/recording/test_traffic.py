@@ -128,7 +128,7 @@ def test_what_is_not_known_whole_is_not_judged() -> None:
         (found,) = ExchangeValidator(CONTRACT).validate(exchange)
         assert found.severity == "warning"
         assert said in found.message
-        journal = Journal()
+        journal = Journal(CONTRACT)
         journal.add(exchange)
         ((judged,)) = validate_recording(journal.har())
         assert list(judged.violations) == [found]
@@ -154,7 +154,7 @@ def test_a_recording_is_judged_as_what_passed() -> None:
 
 def test_other_hosts_are_passed_over() -> None:
     """Of what a browser recorded only the hosts are judged on which the API was called, wherever it was called."""
-    journal = Journal()
+    journal = Journal(CONTRACT)
     for base in ("https://gateway.example", CONTRACT.base_url):
         journal.add(Exchange(0, polling(CONTRACT, "1", base=base), Reply(404)))
         journal.add(Exchange(1, Request("GET", f"{base}/icon.png"), Reply(200)))
@@ -177,7 +177,7 @@ def test_another_revision_is_not_taken_for_silence() -> None:
 def test_recordings_of_browsers_are_read(tmp_path: Path) -> None:
     """An archive as browsers write them is judged: decoded texts with their old headers, bodies left out, members nobody knows."""
     exchange = shown(0, LIFECYCLE.statuses[-1])
-    journal = Journal()
+    journal = Journal(CONTRACT)
     journal.add(exchange)
     har = journal.har()
     (entry,) = har["log"]["entries"]

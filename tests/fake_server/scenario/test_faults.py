@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Fault, Reply, Request, Scenario
-from fake_server.adapters.delivery import Trouble, answer, arrives_in_time, real_seconds
+from fake_server.adapters.delivery import deliver, real_seconds, wait_in_process
 from fake_server.messages import Headers
 from fake_server.scenario.faults import merged
 from fake_server.service.media import video
@@ -256,8 +256,8 @@ def test_another_body_has_its_own_length() -> None:
     fake = played(Fault(operation="download", body="moved"), progression="immediate")
     create(fake)
     (generation,) = fake.generations.values()
-    _, headers, body, _ = answer(fake, Request("GET", generation.video_url))
-    assert (headers["content-length"], body) == ("5", b"moved")
+    reply = deliver(fake.handle, Request("GET", generation.video_url))
+    assert (reply.headers["content-length"], reply.body) == ("5", b"moved")
 
 
 @given(st.integers(1, 40_000), st.booleans())
@@ -269,11 +269,10 @@ def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
     create(fake)
     (generation,) = fake.generations.values()
     request = Request("HEAD" if head else "GET", generation.video_url)
-    _, headers, body, trouble = answer(fake, request)
-    whole = int(headers["content-length"])
-    assert trouble is not None
-    assert trouble.cut == (size if size < whole and not head else None)
-    assert len(body) == (0 if head else whole)
+    reply = deliver(fake.handle, request)
+    whole = int(reply.headers["content-length"])
+    assert reply.cut == (size if size < whole and not head else None)
+    assert len(reply.body) == (0 if head else whole)
 
 
 @given(st.floats(0.001, 1e6), st.none() | st.floats(0.001, 1e6))
@@ -281,7 +280,7 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
     """In process a late answer moves the virtual clock, by no more than the sender would have waited, and is too late if it is."""
     fake = FakeServer()
     before = fake.clock.now()
-    in_time = arrives_in_time(fake, Request("GET", "", read_timeout=timeout), Trouble(latency, None))
+    in_time = wait_in_process(fake.clock, latency, timeout)
     assert in_time == (timeout is None or latency <= timeout)
     assert fake.clock.now() - before == pytest.approx(min(latency, math.inf if timeout is None else timeout), abs=1e-6)
 
@@ -289,13 +288,12 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
 @given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))
 def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
     """Over a port a reply is late by the clock's own seconds: real ones, `rate` in each, or none where it stands still."""
-    trouble = Trouble(latency, None)
-    assert real_seconds(FakeServer(clock=SystemClock()), trouble) == latency
-    assert real_seconds(FakeServer(clock=VirtualClock(rate=rate)), trouble) == latency / rate
-    still = FakeServer()
-    before = still.clock.now()
-    assert real_seconds(still, trouble) == 0
-    assert still.clock.now() == before + latency
+    assert real_seconds(SystemClock(), latency) == latency
+    assert real_seconds(VirtualClock(rate=rate), latency) == latency / rate
+    still = VirtualClock()
+    before = still.now()
+    assert real_seconds(still, latency) == 0
+    assert still.now() == before + latency
 
 
 def test_the_first_of_two_faults_holds() -> None:

@@ -70,6 +70,7 @@ def test_there_is_no_video_that_the_contract_does_not_allow() -> None:
     assert set((FIXTURES / "media").glob("*.mp4")) == {video(seconds) for seconds in DURATIONS}
 
 
+@pytest.mark.other_programs
 @needs_ffprobe
 @each_video
 def test_a_decoder_sees_the_promised_video(seconds: int) -> None:
@@ -82,6 +83,7 @@ def test_a_decoder_sees_the_promised_video(seconds: int) -> None:
     assert int(stream["nb_read_frames"]) == int(stream["nb_frames"]) == 24 * seconds
 
 
+@pytest.mark.other_programs
 @needs_ffprobe
 def test_the_photograph_decodes() -> None:
     """The photograph is a JPEG of the size that its README states."""

@@ -1,4 +1,4 @@
-"""The log of a running fake: a line for each request, on a stream that never keeps an answer waiting."""
+"""A text stream that never blocks its writer: for the log of a fake, which must not delay a response."""
 
 from __future__ import annotations
 
@@ -11,47 +11,18 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from fake_server.journal.text import line
-from fake_server.messages import Reply, Request
-from fake_server.server import FakeServer
-from kling_contract.clock import Clock
+__all__ = ["NonBlockingStream"]
 
-__all__ = ["AccessLog", "NonBlockingStream"]
-
-_WAITING = 1_000  # texts, the longest of them a traceback
-_PATIENCE = 0.5  # seconds that a reader has for what is left in the end
-
-
-class AccessLog:
-    """A fake that gives `write` one line for each exchange: as the journal has it, without keys."""
-
-    def __init__(self, fake: FakeServer, write: Callable[[str], object]) -> None:
-        self._fake = fake
-        self._write = write
-        self._lock = threading.Lock()
-
-    @property
-    def body_limit(self) -> int:
-        return self._fake.body_limit
-
-    @property
-    def clock(self) -> Clock:
-        return self._fake.clock
-
-    def handle(self, request: Request) -> Reply:
-        """Answer one request."""
-        with self._lock:  # else the last exchange may be another's
-            reply = self._fake.handle(request)
-            self._write(line(self._fake.journal[-1]))
-        return reply
+_WAITING = 1_000  # texts; the longest are tracebacks
+_PATIENCE = 0.5  # seconds for writing what is left in the end
 
 
 class NonBlockingStream(io.TextIOBase):
-    """A text stream for a file descriptor: to write to it never blocks and never fails.
+    """A text stream for a file descriptor: writing to it never blocks and never fails.
 
-    A thread of its own does the writing. What it cannot keep up with is dropped, and counted on the stream when that
-    is read again. When nobody can read it any more, `on_closed` is called once with the reason, in that thread, and all
-    that follows is dropped. Leave the context to write what is left, for a second at most.
+    A thread of its own does the writing. Texts that it cannot write in time are dropped, and a line in the stream says
+    how many when it can write again. If the descriptor cannot be written to any more, `on_closed` is called once with the
+    reason, in that thread, and everything else is dropped. Leaving the context writes what is left, for a second at most.
     """
 
     def __init__(self, descriptor: int, *, on_closed: Callable[[str], None]) -> None:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,22 +20,22 @@ import pytest
 import requests
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.live import ListenError, live
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
-from kling_contract.clock import Clock, VirtualClock
+from kling_contract.clock import VirtualClock
+from kling_contract.errors import ListenError
 from kling_contract.generation import Generation
 from tests.support import ROOT
 
 KEY = {"Authorization": "Bearer a-key"}
 
 
-@dataclass
-class Recorder:
+class Recorder(FakeServer):
     """Keeps what it is sent; what is past its limit it calls too large."""
 
-    body_limit: int = 1_000
-    clock: Clock = field(default_factory=VirtualClock)
-    seen: list[Request] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__(body_limit=1_000)
+        self.seen: list[Request] = []
 
     def handle(self, request: Request) -> Reply:
         self.seen.append(request)
@@ -72,7 +71,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def url(recorder: Recorder) -> Iterator[str]:
-    with live(recorder) as url:
+    with listen(recorder.asgi) as url:
         yield url
 
 
@@ -86,11 +85,11 @@ def test_videos_are_on_the_port_itself() -> None:
         for name in fake.contract.request_schema["required"]
     }
     assert isinstance(fake.clock, VirtualClock)
-    with fake.live() as url, requests.Session() as session:
+    with fake.listen() as url, requests.Session() as session:
         session.headers.update(KEY)
         created = session.request(create.method, url + create.path, json=payload)
         assert created.status_code == create.success
-        fake.clock.advance(fake.contract.timeline.final.at)
+        fake.clock.advance(fake.contract.observed.timeline.final.at)
         asked = {get.query["required"][0]: Generation.from_answer(created.json()).id}
         polled = session.request(get.method, url + get.path, params=asked)
         video = Generation.from_answer(polled.json()).video
@@ -103,7 +102,7 @@ def test_videos_are_on_the_port_itself() -> None:
 def test_two_fakes_live_side_by_side() -> None:
     """Each fake has a port of its own and hears its own requests only."""
     one, other = Recorder(), Recorder()
-    with live(one) as first, live(other) as second:
+    with listen(one.asgi) as first, listen(other.asgi) as second:
         assert first != second
         assert requests.get(f"{first}/one", timeout=30).text == "heard"
         assert requests.get(f"{second}/other", timeout=30).text == "heard"
@@ -113,7 +112,7 @@ def test_two_fakes_live_side_by_side() -> None:
 def test_the_port_closes_with_the_context() -> None:
     """When the context ends the port refuses and the thread is gone, whoever is still connected and however far they were."""
     threads = threading.active_count()
-    with contextlib.ExitStack() as clients, live(Recorder()) as url:
+    with contextlib.ExitStack() as clients, listen(Recorder().asgi) as url:
         idle, half, slow = (clients.enter_context(connected(url)) for _ in range(3))
         idle.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert idle.recv(65_536)
@@ -127,7 +126,7 @@ def test_the_port_closes_with_the_context() -> None:
 def test_an_error_inside_closes_the_port() -> None:
     """Whatever is raised inside comes out, and nothing is left running."""
     threads = threading.active_count()
-    with pytest.raises(KeyError), live(Recorder()):
+    with pytest.raises(KeyError), listen(Recorder().asgi):
         raise KeyError
     assert threading.active_count() == threads
 
@@ -138,7 +137,7 @@ def test_a_taken_port_is_one_clear_error(url: str) -> None:
     assert port is not None
     with (
         pytest.raises(ListenError, match=rf"127\.0\.0\.1, port {port}: .*in use; choose another port"),
-        live(Recorder(), port=port),
+        listen(Recorder().asgi, port=port),
     ):
         pytest.fail("it was taken twice")
 
@@ -150,27 +149,27 @@ def test_a_place_that_is_none_is_one_clear_error(host: str, port: int) -> None:
     """A host or port that this machine cannot have is refused likewise."""
     with (
         pytest.raises(ListenError, match=f"cannot listen on {host}, port {port}: "),
-        live(Recorder(), host=host, port=port),
+        listen(Recorder().asgi, host=host, port=port),
     ):
         pytest.fail("it listens")
 
 
 def test_other_machines_are_let_in_with_a_warning_only(recorder: Recorder) -> None:
     """To listen on all addresses is possible, and draws a warning; the URL is one that can be called from here."""
-    with pytest.warns(RuntimeWarning, match=r"127\.0\.0\.1"), live(recorder, host="0.0.0.0") as url:
+    with pytest.warns(RuntimeWarning, match=r"127\.0\.0\.1"), listen(recorder.asgi, host="0.0.0.0") as url:
         assert requests.get(url, timeout=30).text == "heard"
 
 
 def test_a_name_is_kept(recorder: Recorder) -> None:
     """Asked to listen on a name, the URL has that name."""
-    with live(recorder, host="localhost") as url:
+    with listen(recorder.asgi, host="localhost") as url:
         assert urlsplit(url).hostname == "localhost"
         assert requests.get(url, timeout=30).text == "heard"
 
 
 def test_https_for_those_who_insist(recorder: Recorder) -> None:
     """With TLS the URL is https, and who trusts the certificate that comes with it is served; others are not."""
-    with live(recorder, tls=True) as url:
+    with listen(recorder.asgi, tls=True) as url:
         assert url.ca_pem is not None
         assert url.startswith("https://")
         assert httpx.get(url, verify=ssl.create_default_context(cadata=url.ca_pem)).text == "heard"
@@ -182,7 +181,7 @@ def test_https_for_those_who_insist(recorder: Recorder) -> None:
 def test_tls_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
     """Without the library that makes certificates, the error names it."""
     monkeypatch.setitem(sys.modules, "trustme", None)
-    with pytest.raises(ModuleNotFoundError, match="install trustme"), live(recorder, tls=True):
+    with pytest.raises(ModuleNotFoundError, match="install trustme"), listen(recorder.asgi, tls=True):
         pytest.fail("it listens")
 
 
@@ -274,7 +273,7 @@ def test_no_header_field_keeps_an_answer_back(parser: str, monkeypatch: pytest.M
             framing = {"content-length": "many", "transfer-encoding": "gzip, chunked"}
             return Reply(200, Headers({**fields, **framing}), b"heard")
 
-    with live(Illegal()) as url, requests.Session() as session:
+    with listen(Illegal().asgi) as url, requests.Session() as session:
         for _ in range(2):
             answer = session.get(url, timeout=30)
             assert answer.text == "heard"
@@ -288,8 +287,8 @@ def test_no_header_field_keeps_an_answer_back(parser: str, monkeypatch: pytest.M
 
 SERVE = """
 from fake_server import FakeServer
-from fake_server.adapters.live import serve
-serve(FakeServer(), on_ready=lambda url: print(url, flush=True))
+from fake_server.adapters.listen import serve
+serve(FakeServer().asgi, on_ready=lambda url: print(url, flush=True))
 print("ended", flush=True)
 """
 

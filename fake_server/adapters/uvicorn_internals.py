@@ -1,0 +1,92 @@
+"""What we need of uvicorn, beyond what it documents: to start and stop at once, and to break off a response.
+
+uvicorn looks at its flag to stop ten times a second and waits for its clients; a fake in a test begins and ends at once.
+ASGI has no message for a broken connection; uvicorn's own object has the transport. `tests/fake_server/adapters/`
+`test_uvicorn_internals.py` says what of uvicorn this rests on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+__all__ = ["Server", "configured", "transport_of"]
+
+_GRACE = 0.1  # seconds that replies under way have to be finished in when the server stops
+_KEEP_ALIVE = 75  # seconds; longer than programs wait between two polls
+
+
+def configured(application: Callable[..., Any], *, backlog: int, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    """Return the configuration for an ASGI 3 application: no logs, and no headers but the application's own."""
+    config = uvicorn.Config(
+        application,
+        interface="asgi3",
+        lifespan="off",
+        ws="none",
+        workers=1,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        backlog=backlog,
+    )
+    config.load()
+    config.ssl = tls
+    return config
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that calls `on_ready` as soon as it answers, and stops as soon as `stop` is called."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._stopped = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """Make `run` return. Safe from any thread and from a signal handler."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.stop()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_ready()
+        if not self.should_exit:
+            await self._stopped.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # now, or after the reply under way
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # the transports close their sockets
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
+
+
+def transport_of(send: Callable[..., Any]) -> asyncio.Transport | None:
+    """Return the connection that an ASGI `send` writes to; None if the server is not uvicorn."""
+    transport: asyncio.Transport | None = getattr(getattr(send, "__self__", None), "transport", None)
+    return transport

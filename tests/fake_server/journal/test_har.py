@@ -142,7 +142,7 @@ def test_bodies_come_through(exchanges: list[Exchange]) -> None:
 def test_what_the_fake_knows_is_in_it() -> None:
     """An entry says why its request was refused and what was wrong with it; the log, what it lacks and who wrote it."""
     fake = FakeServer()
-    fake.journal = Journal(CONTRACT, exchanges=1)
+    fake.journal = Journal(CONTRACT, max_exchanges=1)
     operation = fake.contract.get
     for _ in range(2):
         fake.handle(Request("GET", f"{fake.contract.base_url}{operation.path}/an-id?a=%C3%A9&b"))

@@ -17,7 +17,7 @@ from fake_server import FakeServer, Reply, Request
 from fake_server.journal.journal import Journal
 from fake_server.journal.text import curl, table, violations
 from fake_server.messages import Exchange, Headers
-from kling_contract import Contract
+from kling_contract import Contract, Violation
 
 CONTRACT = Contract.load()
 
@@ -32,7 +32,7 @@ def exchange(at: float = 0.0, *, url: str = "http://a/b", body: bytes = b"", rep
 @given(st.lists(st.binary(max_size=30), max_size=40), st.integers(1, 20), st.integers(0, 200))
 def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: int) -> None:
     """It keeps the latest exchanges within both limits, the very latest always, and counts and tells the others."""
-    journal = Journal(CONTRACT, exchanges=most, bytes_=most_bytes)
+    journal = Journal(CONTRACT, max_exchanges=most, max_bytes=most_bytes)
     for at, body in enumerate(bodies):
         journal.add(exchange(float(at), body=body, reply=body))
     kept = list(journal)
@@ -50,10 +50,24 @@ def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: i
     assert (len(journal), journal.dropped) == (0, 0)
 
 
+@pytest.mark.parametrize("part", ["url", "user-agent", "reply header", "violation"])
+def test_everything_that_is_held_counts(part: str) -> None:
+    """The limit of bytes holds wherever a long text stands: in the URL, a header of either side, or a violation."""
+    journal, long = Journal(CONTRACT, max_bytes=10_000), "x" * 1_000
+    for at in range(30):
+        request = Request(
+            "GET", f"http://a/{long * (part == 'url')}", Headers({"user-agent": long * (part == "user-agent")})
+        )
+        reply = Reply(200, Headers({"x-a": long * (part == "reply header")}))
+        violations = (Violation("", "type", long, "error"),) * (part == "violation")
+        journal.add(Exchange(float(at), request, reply, violations=violations))
+    assert 5 < len(journal) < 10
+
+
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9))
 def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: int) -> None:
     """Within its length the journal is read as a list is; beyond it, it says what it holds, or what to look at if it is empty."""
-    journal = Journal(CONTRACT, exchanges=max(1, kept))
+    journal = Journal(CONTRACT, max_exchanges=max(1, kept))
     for at in range(kept + older if kept else 0):
         journal.add(exchange(float(at)))
     if -kept <= index < kept:

@@ -405,7 +405,7 @@ def test_an_assertion_ends_in_the_line_of_the_test(inner: pytest.Pytester) -> No
     shown = run(inner, tests, failed=1)
     assert next(line for line in shown.splitlines() if line.startswith(">")).endswith("assert_polled_until_done()")
     assert "assertions.py" not in shown
-    assert "nearest right:" in shown
+    assert "what would be right:" in shown
 
 
 def test_it_gets_along_with_its_neighbours(inner: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""`kling-contract record`: a proxy in front of the API that judges what passes and writes it down."""
+"""`kling-contract record`: a proxy in front of the API that validates and records what passes through it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from io import TextIOBase
 from pathlib import Path
@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from kling_contract import reports, violation
 from kling_contract.cli import options
-from kling_contract.violation import Violation
+from kling_contract.reports import FileResult
+from kling_contract.violation import Severity, Strictness, Violation
 
 if TYPE_CHECKING:
     from fake_server.messages import Exchange
@@ -44,16 +46,29 @@ __all__ = ["command"]
     show_default=True,
     help="The HTTP Archive to write when it ends.",
 )
+@options.report
+@options.fail_on
+@options.strictness
 @options.revision
 @click.pass_context
-def command(ctx: click.Context, upstream: str, port: int, output: Path, revision: str | None) -> None:
-    """Forward to one upstream, judge both directions, and record them until Ctrl-C.
+def command(
+    ctx: click.Context,
+    upstream: str,
+    port: int,
+    output: Path,
+    report_files: list[tuple[str, Path]],
+    fail_on: Severity,
+    strictness: Strictness,
+    revision: str | None,
+) -> None:
+    """Forward to an upstream, validate requests and responses, and record them until Ctrl-C.
 
-    Point a program at the URL printed here instead of at the API. What it sends and gets passes unchanged, and is billed if
-    the upstream bills; what breaks the contract is printed as it passes. Keys are never written down. Downloads of videos
-    do not pass here: answers are left as they are, and with them the links in them.
+    Point a program at the URL printed here instead of at the API. Requests and responses are forwarded unchanged, and are
+    billed if the upstream bills; violations are printed at once, and written to reports at the end. Keys are never written
+    down. Downloads of videos are not recorded: the links in responses still lead to the media host.
 
-    Exit code 0: what passed kept the contract; 1: it did not, or the recording could not be kept; 2: wrong usage.
+    Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse, or the recording or a report could not
+    be written; 2: wrong usage, or it cannot listen there.
     """
     from fake_server.adapters.listen import serve
     from fake_server.recording.proxy import Proxy, origin_of
@@ -69,33 +84,37 @@ def command(ctx: click.Context, upstream: str, port: int, output: Path, revision
     except ValueError as wrong:
         raise click.BadParameter(str(wrong), param_hint="--upstream") from wrong
     contract = Contract.load(revision)
-    color = sys.stdout.isatty() if ctx.color is None else ctx.color
+    _, *outputs = options.open_outputs(ctx, "text", report_files)
     recording = Recording(output)
+    color = sys.stdout.isatty() if ctx.color is None else ctx.color
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(_unblocked(sys.stderr))
         lines = stack.enter_context(_unblocked(sys.stdout, errors))
-        session = RecordingSession(ExchangeValidator(contract), recording, lines, errors, color=color)
+        stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
+        session = _Session(ExchangeValidator(contract, strictness=strictness), recording, lines, errors, color=color)
         proxy = Proxy(upstream, session.on_exchange)
 
         def ready(url: str) -> None:
             click.echo(
                 f"recording proxy ready on {url}  (Ctrl-C ends it)\n"
                 f"  upstream    {proxy.upstream}\n"
-                f"  revision    {contract.revision}\n"
+                f"  revision    {contract.revision}, {strictness}\n"
                 f"  output      {output}, when it ends"
             )
 
         try:
-            with contextlib.redirect_stderr(errors):  # the web server writes there, too
-                serve(proxy, port=port, on_ready=ready)
+            serve(proxy, port=port, on_ready=ready)
         finally:
-            code = session.end()
-    ctx.exit(code)
+            recorded = session.end()
+            reported = options.write_reports(
+                outputs, lambda report: reports.lines(session.results, report.format, fail_on=fail_on)
+            )
+    ctx.exit(0 if recorded and reported and not session.found(violation.failing(fail_on)) else 1)
 
 
 @contextlib.contextmanager
 def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Iterator[TextIOBase]:
-    """Open a stream on standard output or error that keeps no exchange waiting. `errors` is told when nobody reads it."""
+    """Open a stream on standard output or error to which writing never blocks. If its reader goes, `errors` says so."""
     from fake_server.adapters.nonblocking_stream import NonBlockingStream
 
     def closed(reason: str) -> None:
@@ -111,52 +130,60 @@ def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Ite
         yield stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
 
 
-class RecordingSession:
-    """Validates each exchange that passes the proxy, prints its violations, and records it."""
+class _Session:
+    """Validates each exchange, shows what is wrong with it, and records it.
+
+    `results` are its exchanges, in order, with their violations.
+    """
 
     def __init__(
         self, validator: ExchangeValidator, recording: Recording, lines: TextIOBase, errors: TextIOBase, *, color: bool
     ) -> None:
+        self.results: list[FileResult] = []
         self._validator = validator
         self._recording = recording
         self._lines = lines
         self._errors = errors
         self._color = color
-        self._found: Counter[str] = Counter()
-        self._unwritten = False
+        self._complete = True
+
+    def found(self, severities: Collection[Severity]) -> bool:
+        """Whether there is a violation of one of `severities`."""
+        return any(found.severity in severities for result in self.results for found in result.violations)
 
     def on_exchange(self, exchange: Exchange) -> None:
-        """Validate, record and print one exchange. A full disk, or output that nobody reads, stops no traffic."""
+        """Validate, record and show one exchange. Nothing that fails here stops the traffic."""
         from fake_server.recording.traffic import title
-        from kling_contract import reports
-        from kling_contract.reports import FileResult
 
         violations = self._validator.validate(exchange)
         if exchange.failure is not None:
             lost = Violation("", "unchecked", exchange.failure, "warning", part="response")
-            violations = (*(violation for violation in violations if violation.rule != lost.rule), lost)
-        kept = self._recording.without_keys(replace(exchange, violations=violations))
-        self._found.update(violation.severity for violation in violations)
+            violations = (*(found for found in violations if found.rule != lost.rule), lost)
+        recorded = self._recording.without_keys(replace(exchange, violations=violations))
+        result = FileResult(title(recorded), recorded.violations)
+        self.results.append(result)
         try:
-            self._recording.add(kept)
+            self._recording.add(recorded)
         except OSError as full:
-            if not self._unwritten:
+            if self._complete:
                 self._errors.write(f"kling-contract: {full.strerror}: from here on not everything is recorded\n")
-            self._unwritten = True
-        *lines, _ = reports.lines([FileResult(title(kept), kept.violations)], "text", color=self._color)
+            self._complete = False
+        *lines, _ = reports.lines([result], "text", color=self._color)
         self._lines.write("".join(f"{line}\n" for line in lines))
 
-    def end(self) -> int:
-        """Keep the recording, say so, and return the exit code."""
-        passed, path = self._recording.exchanges, self._recording.path
-        kept = self._recording.keep()
-        if kept:
-            found = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in sorted(self._found.items())]
-            self._lines.write(f"{passed} exchanges in {path}; {', '.join(found) or 'nothing was wrong'}\n")
-        elif passed:
+    def end(self) -> bool:
+        """Finish the recording, say where it is, and return whether it is complete."""
+        count, path = self._recording.exchanges, self._recording.path
+        if self._recording.keep():
+            severities = Counter(found.severity for result in self.results for found in result.violations)
+            found = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in sorted(severities.items())]
+            self._lines.write(f"{count} exchanges in {path}; {', '.join(found) or 'nothing is wrong'}\n")
+            return self._complete
+        if count:
             self._errors.write(
-                f"kling-contract: an API key was recorded before it was known to be one; {path} was discarded\n"
+                "kling-contract: an API key was recorded before it was known to be one, so the recording was deleted: "
+                f"{path} is not written\n"
             )
-        else:
-            self._lines.write(f"nothing passed, so there is no {path}\n")
-        return 1 if self._found["error"] or self._unwritten or (passed and not kept) else 0
+            return False
+        self._lines.write(f"nothing was recorded, so {path} is not written\n")
+        return self._complete

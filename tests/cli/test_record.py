@@ -113,7 +113,7 @@ def test_a_session_is_recorded(record: Callable[..., Recorder], how: signal.Sign
         code, said, wrong = recorder.end(how)
     path = recorder.folder / "session.har"
     assert (code, wrong) == (0, "")
-    assert f"{len(fake.journal)} exchanges in session.har; nothing was wrong" in said
+    assert f"{len(fake.journal)} exchanges in session.har; nothing is wrong" in said
     assert [each.name for each in recorder.folder.iterdir()] == [path.name]
     text = path.read_text()
     assert KEY not in text
@@ -139,6 +139,24 @@ def test_violations_are_told_as_they_pass(record: Callable[..., Recorder]) -> No
     assert any("/prompt" in each for each in exchange["_violations"])
 
 
+def test_a_session_has_reports(record: Callable[..., Recorder]) -> None:
+    """--report writes every exchange with its violations; --strictness and --fail-on decide what they are and do."""
+    options = ["--report", "json=a.json", "--report", "junit=a.xml", "--strictness", "strict", "--fail-on", "warning"]
+    with FakeServer().listen() as upstream:
+        recorder = record(upstream, *options)
+        recorder.send(creating(CONTRACT, payload(CONTRACT, undeclared=1)))
+        recorder.send(creating(CONTRACT))
+        code, _, wrong = recorder.end()
+        lax = record(upstream, "--output", "lax.har")
+        lax.send(creating(CONTRACT, payload(CONTRACT, undeclared=1)))
+        assert lax.end()[0] == 0
+    assert (code, wrong) == (1, "")
+    first, second = json.loads((recorder.folder / "a.json").read_text())["results"]
+    assert [violation["pointer"] for violation in first["violations"]] == ["/undeclared"]
+    assert second["violations"] == []
+    assert 'tests="2" failures="1"' in (recorder.folder / "a.xml").read_text()
+
+
 def test_an_upstream_that_dies_ends_no_recording(record: Callable[..., Recorder]) -> None:
     """When the upstream goes, that is said, the program is answered, and what passed before and after is kept."""
     with FakeServer().listen() as upstream:
@@ -159,7 +177,7 @@ def test_nothing_is_left_of_nothing(record: Callable[..., Recorder]) -> None:
         recorder = record(upstream)
         code, said, _ = recorder.end()
     assert code == 0
-    assert "nothing passed" in said
+    assert "nothing was recorded" in said
     assert not list(recorder.folder.iterdir())
 
 
@@ -172,7 +190,7 @@ def test_a_recording_with_a_key_is_not_kept(record: Callable[..., Recorder]) -> 
         recorder.send(creating(CONTRACT))
         code, _, wrong = recorder.end()
     assert code == 1
-    assert "session.har was discarded" in wrong
+    assert "session.har is not written" in wrong
     assert KEY not in wrong
     assert not list(recorder.folder.iterdir())
 
@@ -268,6 +286,7 @@ def test_wrong_usage_is_one_line(run: Callable[..., tuple[Any, str]], tmp_path: 
             ["--upstream", api, "--output", "nowhere/session.har"],
             ["--upstream", api, "--output", "."],
             ["--upstream", api, "--revision", "never"],
+            ["--upstream", api, "--report", "json=nowhere/a.json"],
             [],
         ):
             code, wrong = run(*arguments)

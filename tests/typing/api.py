@@ -23,8 +23,8 @@ from kling_contract import (
     GenerationFailed,
     Operation,
     Timeline,
-    VirtualClock,
     Violation,
+    VirtualClock,
     check_request,
     check_response,
     revisions,
@@ -44,7 +44,7 @@ def the_contract(contract: Contract) -> None:
     assert_type(contract.observed.refusals.reasons["unauthorized"].status_code, int)
     assert_type(contract.observed.timeline, Timeline)
     assert_type(diff(contract, contract), list[Change])
-    contract.observed.polling.patience  # type: ignore[attr-defined]
+    _ = contract.observed.polling.patience  # type: ignore[attr-defined]
 
 
 def the_validator(payload: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ def the_validator(payload: Mapping[str, Any]) -> None:
     assert_type(check_request(httpx.Request("POST", "http://127.0.0.1")), list[Violation])
     assert_type(check_response(httpx.Response(200)), list[Violation])
     validate(payload, strictness="Strict")  # type: ignore[arg-type]
-    validate(payload, "latest")  # type: ignore[arg-type]
+    validate(payload, "latest")  # type: ignore[call-arg]
 
 
 def the_client() -> None:

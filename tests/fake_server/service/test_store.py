@@ -282,7 +282,7 @@ def test_what_is_no_state_file_is_left_alone(path: Path, what: str, said: str) -
 
 def test_a_folder_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
     """A state file in a folder that does not exist is refused in one line."""
-    with pytest.raises(StateError, match=r"nowhere.*name a file in a folder that is there"):
+    with pytest.raises(StateError, match=r"nowhere.*name a file in a folder that exists"):
         FakeServer(state=tmp_path / "nowhere" / "state")
 
 

@@ -93,10 +93,8 @@ def _request(exchange: Exchange) -> dict[str, Any]:
 def _response(exchange: Exchange) -> dict[str, Any]:
     reply = exchange.reply
     lost = reply.cut == 0 or not reply.status
-    body = b"" if lost or exchange.request.method == "HEAD" else reply.body[: reply.cut]
-    size = (
-        0 if lost or exchange.request.method == "HEAD" else len(reply.body)
-    )  # of the whole body, also if it broke off
+    sent = b"" if lost or exchange.request.method == "HEAD" else reply.body
+    size, body = len(sent), sent[: reply.cut]  # the size is that of the whole body, also if it broke off
     text, encoding = _text(body, binary="content-encoding" in reply.headers)
     content: dict[str, Any] = {
         "size": size,

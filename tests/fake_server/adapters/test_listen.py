@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ import pytest
 import requests
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.listen import listen
+from fake_server.adapters.listen import listen, serve
 from fake_server.messages import Headers
 from kling_contract.clock import VirtualClock
 from kling_contract.errors import ListenError
@@ -291,6 +292,25 @@ from fake_server.adapters.listen import serve
 serve(FakeServer().asgi, on_ready=lambda url: print(url, flush=True))
 print("ended", flush=True)
 """
+
+
+def test_a_signal_ends_it_whichever_thread_gets_it() -> None:
+    """SIGTERM ends the server in the foreground also if the system delivers it to another thread, while nothing happens."""
+    main, ended = threading.main_thread().ident, threading.Event()
+
+    def interrupt() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        if not ended.wait(5):
+            late.append(True)
+            signal.pthread_kill(main or 0, signal.SIGTERM)
+
+    late: list[bool] = []
+    thread = threading.Thread(target=interrupt)
+    serve(FakeServer().asgi, on_ready=lambda _: thread.start())
+    ended.set()
+    thread.join()
+    assert not late
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -10,6 +10,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fake_server.adapters.virtual_time import on_virtual_time as on_virtual_time
     from fake_server.exercises import ExerciseReport as ExerciseReport
     from fake_server.exercises import Outcome as Outcome
     from fake_server.exercises import exercise as exercise
@@ -38,6 +39,7 @@ _HOMES = {
     "Request": "messages",
     "Scenario": "scenario.scenario",
     "exercise": "exercises",
+    "on_virtual_time": "adapters.virtual_time",
 }
 
 __all__ = sorted(_HOMES)

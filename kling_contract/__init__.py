@@ -36,12 +36,15 @@ if TYPE_CHECKING:
     from kling_contract.errors import Forbidden as Forbidden
     from kling_contract.errors import GenerationFailed as GenerationFailed
     from kling_contract.errors import ImageError as ImageError
+    from kling_contract.errors import InvalidJson as InvalidJson
     from kling_contract.errors import InvalidPayload as InvalidPayload
     from kling_contract.errors import KlingError as KlingError
+    from kling_contract.errors import ListenError as ListenError
     from kling_contract.errors import NotFound as NotFound
     from kling_contract.errors import RateLimited as RateLimited
     from kling_contract.errors import ServerError as ServerError
     from kling_contract.errors import ServerUnreachable as ServerUnreachable
+    from kling_contract.errors import StateError as StateError
     from kling_contract.errors import TransportError as TransportError
     from kling_contract.errors import Unauthorized as Unauthorized
     from kling_contract.errors import UnexpectedResponse as UnexpectedResponse
@@ -56,7 +59,6 @@ if TYPE_CHECKING:
     from kling_contract.violation import Violation as Violation
 
 _HOMES = {
-    "UnexpectedResponse": "errors",
     "ApiError": "errors",
     "AsyncClient": "client",
     "Client": "client",
@@ -70,21 +72,25 @@ _HOMES = {
     "Generation": "client",
     "GenerationFailed": "errors",
     "ImageError": "errors",
+    "InvalidJson": "errors",
     "InvalidPayload": "errors",
     "KlingError": "errors",
+    "ListenError": "errors",
     "NotFound": "errors",
     "Operation": "contract",
     "RateLimited": "errors",
     "ServerError": "errors",
+    "ServerUnreachable": "errors",
     "Severity": "violation",
+    "StateError": "errors",
     "Strictness": "violation",
     "SystemClock": "clock",
     "Timeline": "contract",
     "TransportError": "errors",
     "Unauthorized": "errors",
+    "UnexpectedResponse": "errors",
     "UnknownRevision": "errors",
     "UnknownStatus": "errors",
-    "ServerUnreachable": "errors",
     "Video": "client",
     "Violation": "violation",
     "VirtualClock": "clock",

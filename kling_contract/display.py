@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import KEY_VARIABLE, mask_bytes, redacted, variants
 
 __all__ = ["counted", "curl", "likeness", "nearest", "printable", "shorten", "show", "type_of", "with_article"]

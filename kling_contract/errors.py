@@ -1,25 +1,30 @@
-"""Everything that this package raises on purpose.
+"""Everything that this project raises on purpose.
 
 KlingError
-├── UnknownRevision        there is no such revision; the message lists those that there are
-├── DocumentError          a document is not what it should be
-├── ImageError             a local image cannot be read, or is none
-├── InvalidPayload         judged before it was sent: nothing was sent, nothing is billed
-├── TransportError         no answer came, retries included
-├── UnexpectedResponse            an answer came that breaks the contract so far that it cannot be read
-├── ApiError               the service refused, or failed, with a status of 4xx or 5xx
+├── UnknownRevision        there is no such revision; the message lists the known ones
+├── DocumentError          a document, such as a scenario or a recording, is not what it should be
+├── InvalidJson            a text is not JSON; also a ValueError
+├── ImageError             a local image cannot be read, or is not an image of a known kind
+├── InvalidPayload         the payload was found invalid before it was sent: nothing was sent, nothing is billed
+├── TransportError         no response arrived, not even to a retry
+├── UnexpectedResponse     a response breaks the contract so far that it cannot be read
+├── ApiError               the service refused the request or failed, with a 4xx or 5xx
 │   ├── Unauthorized       401
 │   ├── Forbidden          403: no credits, or not verified
 │   ├── NotFound           404
 │   ├── RateLimited        429
-│   └── ServerError     5xx
-├── ContractBroken         a server that was held against the contract does not keep it
-├── Unreachable            a server that should be held against the contract cannot be asked
-├── CreationUncertain      the create was sent and no usable answer came: it may be billed, so it is not repeated
-├── GenerationFailed       the generation ended in a failure
-├── UnknownStatus          the generation is in a status that the contract does not know
+│   └── ServerError        5xx
+├── CreationUncertain      the create was sent and no usable response arrived: it may be billed, so it is not repeated
+├── GenerationFailed       the generation ended in failure
+├── UnknownStatus          the generation is in a status that the contract does not declare
 ├── WaitTimeout            the generation did not end in time; it may still do so
-└── DownloadError          the video could not be fetched whole
+├── DownloadError          the video could not be downloaded completely
+├── ContractBroken         a server that is checked does not keep the contract
+├── ServerUnreachable      a server cannot be checked, because requests to it get no response or may not be sent
+├── ListenError            the fake cannot listen on this host and port; also an OSError
+└── StateError             the fake cannot use its state file; also an OSError
+
+ValueError and TypeError are raised as well, for arguments that are wrong whatever the service does.
 """
 
 from __future__ import annotations
@@ -40,12 +45,15 @@ __all__ = [
     "Forbidden",
     "GenerationFailed",
     "ImageError",
+    "InvalidJson",
     "InvalidPayload",
     "KlingError",
+    "ListenError",
     "NotFound",
     "RateLimited",
     "ServerError",
     "ServerUnreachable",
+    "StateError",
     "TransportError",
     "Unauthorized",
     "UnexpectedResponse",
@@ -54,11 +62,13 @@ __all__ = [
     "WaitTimeout",
 ]
 
+_MAX_BODY = 2_000  # characters of a response that an exception keeps
+
 
 class KlingError(Exception):
     """The root: catch this to catch all of them.
 
-    `generation` is the one concerned, as last seen; None when there is none. Whatever ends a wait has it, so
+    `generation` is the generation concerned, as last seen (None: there is none). Every exception that ends a wait has it, so
     that a generation that was paid for can be waited for again.
     """
 
@@ -66,7 +76,7 @@ class KlingError(Exception):
 
 
 class UnknownRevision(KlingError):
-    """There is no such revision. `known` lists those that there are."""
+    """There is no such revision. `asked` is what was asked for, `known` are the ids of all revisions."""
 
     def __init__(self, asked: str, known: Sequence[str]) -> None:
         super().__init__(f"there is no revision {asked!r}; choose one of {', '.join([*known, 'latest'])}")
@@ -75,7 +85,17 @@ class UnknownRevision(KlingError):
 
 
 class DocumentError(KlingError):
-    """A document of the contract is missing, or not what it should be."""
+    """A document is missing, or is not what it should be: one of the contract, a scenario, or a recording."""
+
+
+class InvalidJson(KlingError, ValueError):
+    """A text is not JSON. `reason` says why, in one line; `line` and `column` (in characters) count from 1."""
+
+    def __init__(self, reason: str, *, line: int, column: int) -> None:
+        super().__init__(f"line {line}, column {column}: {reason}")
+        self.reason = reason
+        self.line = line
+        self.column = column
 
 
 class ImageError(KlingError):
@@ -83,7 +103,10 @@ class ImageError(KlingError):
 
 
 class InvalidPayload(KlingError):
-    """The payload breaks the contract, or has warnings and these are refused. `violations` are what is wrong; nothing was sent."""
+    """The payload breaks the contract, or has warnings and these are refused. Nothing was sent.
+
+    `violations` are what is wrong with it.
+    """
 
     def __init__(self, violations: Sequence[Violation]) -> None:
         lines = "\n".join(f"  {violation.severity} {violation}" for violation in violations)
@@ -96,24 +119,26 @@ class InvalidPayload(KlingError):
 
 
 class TransportError(KlingError):
-    """No answer came: the connection could not be made, broke, or timed out, and so did each retry."""
+    """No response arrived: the connection could not be made, broke or timed out, and so did each retry."""
 
 
 class UnexpectedResponse(KlingError):
-    """The answer cannot be read as the contract's. `status` is its HTTP status, `body` what came (at most 2,000 characters)."""
+    """A response cannot be read as the contract describes it.
+
+    `status` is its HTTP status, `body` its text (at most 2,000 characters).
+    """
 
     def __init__(self, message: str, *, status: int, body: str) -> None:
         super().__init__(message)
         self.status = status
-        self.body = body[:2000]
+        self.body = body[:_MAX_BODY]
 
 
 class ApiError(KlingError):
-    """The service answered with a 4xx or 5xx.
+    """The service responded with a 4xx or 5xx.
 
-    `status` is the HTTP status, `envelope` the decoded body (None when it is not JSON), `request_id` what to tell the
-    provider's support (None when it was not given), `retry_after` the seconds that the service asks to wait (None when it
-    does not say).
+    `status` is the HTTP status; `envelope` the decoded body (None: it is not JSON); `request_id` what to quote to the
+    provider's support (None: there is none); `retry_after` how many seconds the service asks to wait (None: it does not say).
     """
 
     def __init__(
@@ -133,51 +158,30 @@ class ApiError(KlingError):
 
 
 class Unauthorized(ApiError):
-    """401: the key is missing, or not a valid one."""
+    """401: the key is missing or not valid."""
 
 
 class Forbidden(ApiError):
-    """403: the account may not do this, usually for want of credits or of verification."""
+    """403: the account may not do this, usually because it has no credits or is not verified."""
 
 
 class NotFound(ApiError):
-    """404: no such path, or no such generation."""
+    """404: there is no such path, or no such generation."""
 
 
 class RateLimited(ApiError):
-    """429: too many requests, or too many generations at a time."""
+    """429: there are too many requests, or too many generations at once."""
 
 
 class ServerError(ApiError):
-    """5xx: the service, or something in front of it, failed."""
-
-
-class ContractBroken(KlingError):
-    """A server that was held against the contract does not keep it. The message says what was asked, and what came instead.
-
-    `request` is what was sent (None: no single request shows it), `came` the answer in words, `wrong` what is wrong with it.
-    `assumed` is whether it keeps what is known of the contract, and breaks no more than an assumption of the documents.
-    """
-
-    def __init__(
-        self, message: str, *, request: Any = None, came: str = "", wrong: str = "", assumed: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.request = request
-        self.came = came
-        self.wrong = wrong or message
-        self.assumed = assumed
-
-
-class ServerUnreachable(KlingError):
-    """A server that should be held against the contract cannot be asked: the URL leads nowhere, or nobody answers there."""
+    """5xx: the service failed, or something in front of it."""
 
 
 class CreationUncertain(KlingError):
-    """The create was sent, but no usable answer came: it may have been accepted and billed.
+    """The create was sent, but no usable response arrived: it may have been accepted and billed.
 
     It is never repeated for you. Look at the provider's log of requests before you send it again. `status` is the HTTP
-    status that came, None when there was none.
+    status that arrived (None: none did).
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -194,11 +198,11 @@ class _WithGeneration(KlingError):
 
 
 class GenerationFailed(_WithGeneration):
-    """The generation ended in a failure. `generation.error` holds what the service said of it."""
+    """The generation ended in failure. `generation.error` is the reason that the service gave."""
 
 
 class UnknownStatus(_WithGeneration):
-    """The generation is in a status that this revision of the contract does not know."""
+    """The generation is in a status that this revision of the contract does not declare."""
 
 
 class WaitTimeout(_WithGeneration):
@@ -206,4 +210,33 @@ class WaitTimeout(_WithGeneration):
 
 
 class DownloadError(KlingError):
-    """The video could not be fetched whole. Nothing is left at the path asked for."""
+    """The video could not be downloaded completely. No file is left at the path asked for."""
+
+
+class ContractBroken(KlingError):
+    """A server that is checked does not keep the contract. The message says what was sent and what came back.
+
+    `request` is what was sent (None: no single request shows it), `came` the response in words, `wrong` what is wrong with it.
+    `assumed` is True if only an assumption of the documents is violated, not the documented contract.
+    """
+
+    def __init__(
+        self, message: str, *, request: Any = None, came: str = "", wrong: str = "", assumed: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.request = request
+        self.came = came
+        self.wrong = wrong or message
+        self.assumed = assumed
+
+
+class ServerUnreachable(KlingError):
+    """A server cannot be checked: the URL cannot be used, it is another machine's and that was not allowed, or nothing responds."""
+
+
+class ListenError(KlingError, OSError):
+    """The fake cannot listen on this host and port. The message says why."""
+
+
+class StateError(KlingError, OSError):
+    """The fake cannot use its state file. The message says why, and what to do."""

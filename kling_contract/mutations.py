@@ -12,8 +12,17 @@ from typing import Any
 from kling_contract.contract import Contract, chosen
 from kling_contract.display import type_of
 from kling_contract.jsontext.pointer import to_pointer
-from kling_contract.schema_values.formats import BROKEN
-from kling_contract.schema_values.rules import TYPES, Rules, fits, kinds, neighbour, options, plain, smallest
+from kling_contract.schema_values.formats import INVALID_EXAMPLES
+from kling_contract.schema_values.rules import (
+    TYPES,
+    ResolvedSchema,
+    enum_values,
+    is_valid,
+    minimal_value,
+    next_after,
+    resolve,
+    types,
+)
 
 __all__ = ["Mutation", "mutations", "mutations_of"]
 
@@ -60,11 +69,11 @@ def mutations_of(schema: Any) -> tuple[Mutation, ...]:
     """Return every single violation of what a JSON Schema describes, as `mutations` does for a create."""
     return tuple(
         Mutation(f"{to_pointer(path)}:{rule}:{variant}", to_pointer(path), rule, payload, path)
-        for path, rule, variant, payload in _broken(plain(schema), None)
+        for path, rule, variant, payload in _broken(resolve(schema), None)
     )
 
 
-def _broken(rules: Rules, name: str | None) -> _Broken:
+def _broken(rules: ResolvedSchema, name: str | None) -> _Broken:
     """Yield what breaks the rules of a value, its members and its items; `name` is what it is called, None at the top."""
     if "anyOf" in rules:
         yield from _of_no_alternative(rules)
@@ -77,23 +86,23 @@ def _broken(rules: Rules, name: str | None) -> _Broken:
         *_wrong_counts(rules),
     ):
         rest = {keyword: limit for keyword, limit in rules.items() if keyword != rule}
-        if fits(rest, value) and not fits(rules, value):
+        if is_valid(rest, value) and not is_valid(rules, value):
             yield (), rule, variant, value
     yield from _in_items(rules)
     yield from _in_members(rules)
 
 
-def _of_another_type(rules: Rules, name: str | None) -> _Broken:
+def _of_another_type(rules: ResolvedSchema, name: str | None) -> _Broken:
     rule = next((keyword for keyword in ("type", "enum", "const") if keyword in rules), "")
-    allowed = kinds(rules) if rule == "type" else {type_of(option) for option in options(rules) or ()}
+    allowed = types(rules) if rule == "type" else {type_of(option) for option in enum_values(rules) or ()}
     for kind in TYPES if rule else ():
         if kind not in allowed and not (kind == "integer" and "number" in allowed):
             yield (), rule, kind, _as(kind, rules, name)
 
 
-def _as(kind: str, rules: Rules, name: str | None) -> Any:
+def _as(kind: str, rules: ResolvedSchema, name: str | None) -> Any:
     """Return what a valid value looks like once it is taken for another type, the way it happens to people."""
-    valid = smallest(rules)
+    valid = minimal_value(rules)
     match kind:
         case "null":
             return None
@@ -109,12 +118,12 @@ def _as(kind: str, rules: Rules, name: str | None) -> Any:
         case "array":
             return [valid]
         case _:
-            item = smallest(rules.get("items", {})) if type_of(valid) == "array" else None
+            item = minimal_value(rules.get("items", {})) if type_of(valid) == "array" else None
             return item if isinstance(item, dict) else {name or "value": valid}
 
 
-def _not_allowed(rules: Rules) -> Iterator[tuple[str, str, Any]]:
-    listed = options(rules) or []
+def _not_allowed(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+    listed = enum_values(rules) or []
     for rule in ("enum", "const"):
         if rule not in rules:
             continue
@@ -126,7 +135,7 @@ def _not_allowed(rules: Rules) -> Iterator[tuple[str, str, Any]]:
             yield rule, "other-case", text.swapcase()
         numbers = [option for option in listed if type_of(option) in ("integer", "number")]
         if numbers:
-            steps = [neighbour(each, type_of(each), way) for each in numbers for way in (-math.inf, math.inf)]
+            steps = [next_after(each, type_of(each), way) for each in numbers for way in (-math.inf, math.inf)]
             middle = (min(numbers) + max(numbers)) // 2
             for number in dict.fromkeys([*steps, middle, 0, -numbers[0], max(numbers) + _FAR]):
                 yield rule, str(number), number
@@ -134,11 +143,11 @@ def _not_allowed(rules: Rules) -> Iterator[tuple[str, str, Any]]:
             yield rule, json.dumps(flag), flag
 
 
-def _out_of_bounds(rules: Rules) -> Iterator[tuple[str, str, Any]]:
-    kind = "number" if "number" in kinds(rules) else "integer"
+def _out_of_bounds(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+    kind = "number" if "number" in types(rules) else "integer"
     for rule, side, way in (("minimum", "below", -math.inf), ("maximum", "above", math.inf)):
         if rule in rules:
-            yield rule, side, neighbour(rules[rule], kind, way)
+            yield rule, side, next_after(rules[rule], kind, way)
             yield rule, f"far-{side}", math.floor(rules[rule]) + int(math.copysign(_FAR, way))
     for rule, side, way in (("exclusiveMinimum", "below", -1), ("exclusiveMaximum", "above", 1)):
         if rule in rules:
@@ -147,54 +156,54 @@ def _out_of_bounds(rules: Rules) -> Iterator[tuple[str, str, Any]]:
             yield rule, f"far-{side}", math.floor(limit) + way * _FAR
 
 
-def _wrong_text(rules: Rules) -> Iterator[tuple[str, str, Any]]:
-    for variant, text in BROKEN.get(rules.get("format", ""), {}).items():
+def _wrong_text(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+    for variant, text in INVALID_EXAMPLES.get(rules.get("format", ""), {}).items():
         yield "format", variant, text
     if least := rules.get("minLength"):
         yield "minLength", "short", "a" * (least - 1)
         yield from [("minLength", "empty", "")] if least > 1 else []
     if (most := rules.get("maxLength")) is not None:
-        text = smallest(rules, "string")
+        text = minimal_value(rules, "string")
         yield "maxLength", "long", text.ljust(most + 1, "a")
         yield "maxLength", "far-too-long", text.ljust(most * 10 + 10, "a")
 
 
-def _wrong_counts(rules: Rules) -> Iterator[tuple[str, str, Any]]:
+def _wrong_counts(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
     counts: list[tuple[str, str, int]] = []
     if least := rules.get("minItems"):
         counts += [("minItems", "short", least - 1), *([("minItems", "empty", 0)] if least > 1 else [])]
     if (most := rules.get("maxItems")) is not None:
         counts += [("maxItems", "long", most + 1), ("maxItems", "far-too-long", most * 10 + 10)]
     for rule, variant, count in counts:
-        yield rule, variant, [smallest(rules.get("items", {})) for _ in range(count)]
+        yield rule, variant, [minimal_value(rules.get("items", {})) for _ in range(count)]
 
 
-def _in_items(rules: Rules) -> _Broken:
-    if "items" in rules and "array" in kinds(rules) and rules.get("maxItems") != 0:
-        others = smallest(rules, "array")[1:]
+def _in_items(rules: ResolvedSchema) -> _Broken:
+    if "items" in rules and "array" in types(rules) and rules.get("maxItems") != 0:
+        others = minimal_value(rules, "array")[1:]
         for path, rule, variant, item in _broken(rules["items"], "item"):
             yield (0, *path), rule, variant, [item, *copy.deepcopy(others)]
 
 
-def _in_members(rules: Rules) -> _Broken:
-    if "object" not in kinds(rules):
+def _in_members(rules: ResolvedSchema) -> _Broken:
+    if "object" not in types(rules):
         return
     members, required = rules.get("properties", {}), rules.get("required", ())
     for name in dict.fromkeys([*members, *required]):
         if name in required:
-            valid = smallest(rules, "object")
+            valid = minimal_value(rules, "object")
             del valid[name]
             yield (name,), "required", "missing", valid
         for path, rule, variant, member in _broken(members.get(name, {}), name):
-            yield (name, *path), rule, variant, {**smallest(rules, "object"), name: member}
+            yield (name, *path), rule, variant, {**minimal_value(rules, "object"), name: member}
 
 
-def _of_no_alternative(rules: Rules) -> _Broken:
+def _of_no_alternative(rules: ResolvedSchema) -> _Broken:
     seen = set()
     for i, alternative in enumerate(rules["anyOf"]):
         for path, rule, variant, value in _broken(alternative, None):
             text = json.dumps(value, sort_keys=True)
-            if text not in seen and not fits(rules, value):
+            if text not in seen and not is_valid(rules, value):
                 seen.add(text)
                 yield (), "anyOf", f"{i}{to_pointer(path)}:{rule}:{variant}", value
 

@@ -13,12 +13,12 @@ from faker.providers import BaseProvider
 
 from kling_contract.contract import Contract, chosen
 from kling_contract.mutations import mutations
-from kling_contract.schema_values.rules import Rules, bounds, fits, kinds, options, plain
+from kling_contract.schema_values.rules import ResolvedSchema, bounds, enum_values, is_valid, resolve, types
 
-__all__ = ["Scenes", "example", "samples"]
+__all__ = ["PromptProvider", "example", "samples"]
 
 
-class Scenes(BaseProvider):
+class PromptProvider(BaseProvider):
     """A Faker provider of what one writes to a video model. Every word of it is this project's own."""
 
     def subject(self) -> str:
@@ -41,9 +41,9 @@ class Scenes(BaseProvider):
         )
         return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
-    def blemishes(self) -> str:
+    def negative_prompt(self) -> str:
         """Return what should not be seen, such as "blur, extra fingers"."""
-        return ", ".join(self.random_sample(_BLEMISHES, length=self.random_int(2, 5)))
+        return ", ".join(self.random_sample(_NEGATIVE_PROMPTS, length=self.random_int(2, 5)))
 
     def picture(self, subject: str | None = None) -> str:
         """Return a link to a picture of the subject, on a domain that is reserved for examples and so leads nowhere."""
@@ -60,8 +60,8 @@ def example(seed: int = 0, *, contract: Contract | None = None, revision: str | 
     known = chosen(contract, revision)
     generator = Generator()
     generator.seed_instance(seed)
-    fake = Scenes(generator)
-    rules = plain(known.request_schema, keep=("description", "examples", "deprecated"))
+    fake = PromptProvider(generator)
+    rules = resolve(known.request_schema, keep=("description", "examples", "deprecated"))
     payload: dict[str, Any] = _value(rules, fake, fake.subject())
     return payload
 
@@ -86,13 +86,13 @@ def samples(
         yield {"payload": broken.payload, "valid": False, "violation": violation}
 
 
-def _value(rules: Rules, fake: Scenes, subject: str) -> Any:
-    listed = options(rules) or [each for each in rules.get("examples", ()) if fits(rules, each)]
+def _value(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> Any:
+    listed = enum_values(rules) or [each for each in rules.get("examples", ()) if is_valid(rules, each)]
     if listed:
         return fake.random_element(tuple(listed))
-    match kinds(rules)[0]:
+    match types(rules)[0]:
         case "object":
-            members: dict[str, Rules] = rules.get("properties", {})
+            members: dict[str, ResolvedSchema] = rules.get("properties", {})
             required = rules.get("required", ())
             return {
                 name: _value(member, fake, subject)
@@ -117,31 +117,31 @@ def _value(rules: Rules, fake: Scenes, subject: str) -> Any:
             return None
 
 
-def _text(rules: Rules, fake: Scenes, subject: str) -> str:
+def _text(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> str:
     match _purpose(rules):
         case "picture":
             return fake.picture(subject)
         case "name":
             return f"{_dashed(subject)}-{fake.random_int(1, 9999):04}"
-        case "blemishes":
-            return fake.blemishes()
+        case "negative_prompt":
+            return fake.negative_prompt()
         case _:
             return fake.scene(subject)
 
 
-def _is_sent(member: Rules, fake: Scenes) -> bool:
+def _is_sent(member: ResolvedSchema, fake: PromptProvider) -> bool:
     """Decide on a member that may be left out: hardly anybody leaves out what should happen in the video."""
-    says_what = kinds(member)[0] == "string" and _purpose(member) == "scene" and not options(member)
+    says_what = types(member)[0] == "string" and _purpose(member) == "scene" and not enum_values(member)
     return says_what or fake.random_int(1, 3) == 1
 
 
-def _purpose(rules: Rules) -> str:
+def _purpose(rules: ResolvedSchema) -> str:
     described = rules.get("description", "").lower()
     if rules.get("format") == "uri" or re.search(r"\b(image|images|frame|link)\b", described):
         return "picture"
     if re.search(r"\b(name|id)\b", described):
         return "name"
-    return "blemishes" if re.search(r"\bnot\b", described) else "scene"
+    return "negative_prompt" if re.search(r"\bnot\b", described) else "scene"
 
 
 def _dashed(words: str) -> str:
@@ -179,7 +179,7 @@ _CAMERAS = (
     "low angle, tilting up", "the camera circles once", "macro shot, shallow focus", "tracking shot from the side",
 )  # fmt: skip
 _STYLES = ("35 mm film look", "soft colours", "documentary style", "slight grain", "natural motion", "high contrast")
-_BLEMISHES = (
+_NEGATIVE_PROMPTS = (
     "blur", "extra fingers", "watermark", "text on the image", "flicker", "warped faces", "jerky camera", "low resolution",
     "doubled limbs", "washed-out colours", "cuts", "people in the background",
 )  # fmt: skip

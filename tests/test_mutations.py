@@ -16,8 +16,8 @@ from jsonschema_rs import Draft202012Validator
 from kling_contract import Contract, revisions, validate
 from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.mutations import Mutation, mutations, mutations_of
-from kling_contract.schema_values.formats import BROKEN
-from kling_contract.schema_values.rules import TYPES, neighbour, plain
+from kling_contract.schema_values.formats import INVALID_EXAMPLES
+from kling_contract.schema_values.rules import TYPES, next_after, resolve
 from kling_contract.strategies import valid_requests
 from tests.support.referee import referee
 from tests.support.small_schemas import SCHEMAS
@@ -108,9 +108,9 @@ def test_ids_are_distinct_and_stable(schema: Any) -> None:
 def test_every_rule_has_a_mutation(schema: Any) -> None:
     """Each rule at each place of each document is broken by a mutation, and each required member is missing once."""
     named = {(case.pointer, case.rule) for case in mutations_of(schema)}
-    for place, where, rule in _rules(plain(schema)):
+    for place, where, rule in _rules(resolve(schema)):
         if rule == "required":
-            missing = {(to_pointer((*where, name)), rule) for name in _at(plain(schema), place)["required"]}
+            missing = {(to_pointer((*where, name)), rule) for name in _at(resolve(schema), place)["required"]}
             assert missing <= named
         elif rule not in ("properties", "items"):
             assert (to_pointer(where), rule) in named
@@ -122,7 +122,7 @@ def test_a_rule_taken_away_lets_a_mutation_pass(schema: Any) -> None:
 
     But for a type beside an enum, which says the same once more: there it is the enum that refuses.
     """
-    rules = plain(schema)
+    rules = resolve(schema)
     cases = mutations_of(schema)
     for place, where, rule in _rules(rules):
         less = _changed(rules, place, rule)
@@ -149,7 +149,7 @@ def _inner_rules(rule: str, value: Any) -> Iterator[str]:
 @pytest.mark.parametrize("schema", DOCUMENTS)
 def test_a_limit_moved_by_one_step_lets_a_mutation_pass(schema: Any) -> None:
     """A bound off by one, a type more, a member no longer required, a shorter text: the catalogue notices the least of them."""
-    rules = plain(schema)
+    rules = resolve(schema)
     cases = mutations_of(schema)
     tried = 0
     for place, where, rule in _rules(rules):
@@ -165,7 +165,7 @@ def _looser(rule: str, beside: dict[str, Any]) -> Iterator[Any]:
     limit = beside[rule]
     kind = "number" if "number" in beside.get("type", ()) else "integer"
     if rule in ("minimum", "maximum"):
-        yield neighbour(limit, kind, float("-inf") if rule == "minimum" else float("inf"))
+        yield next_after(limit, kind, float("-inf") if rule == "minimum" else float("inf"))
     elif rule in ("minItems", "minLength"):
         yield limit - 1
     elif rule in ("maxItems", "maxLength"):
@@ -217,8 +217,8 @@ def test_known_mistakes_are_in_it(revision: str) -> None:
         at = [case for case in cases if case.pointer == deviation.pointer]
         assert any(not validate_lax(case, contract) for case in at)
     texts = json.dumps([case.payload for case in cases])
-    if any(rule == "format" for _, _, rule in _rules(plain(contract.request_schema))):
-        assert all(json.dumps(text)[1:-1] in texts for text in BROKEN["uri"].values())
+    if any(rule == "format" for _, _, rule in _rules(resolve(contract.request_schema))):
+        assert all(json.dumps(text)[1:-1] in texts for text in INVALID_EXAMPLES["uri"].values())
 
 
 def validate_lax(case: Mutation, contract: Contract) -> list[str]:

@@ -41,7 +41,7 @@ DEVIANT = {DEVIANT!r}
 HEADERS = {{"authorization": "Bearer a-key-of-mine"}}
 CREATED = {CREATE.success}
 (PARAMETER,) = {GET.query["required"]!r}
-FINAL = {CONTRACT.timeline.final.at!r}
+FINAL = {CONTRACT.observed.timeline.final.at!r}
 REVISION = {REVISION!r}
 
 def send(payload=PAYLOAD, url=URL):

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from fake_server.messages import Exchange, Request
 from fake_server.scenario.scenario import Scenario
 from fake_server.service.fake import Fake
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from kling_contract.clock import CALENDAR_END, VirtualClock, utc
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["PREFIX", "Pages", "Refused"]
 
@@ -36,10 +36,10 @@ class Refused(Exception):
 
 
 class Pages:
-    """What there is under `/_fake/`, for one fake: see the table in `fake_server.adapters.control`.
+    """The pages under `/_fake/` for one fake, as `fake_server.adapters.control` lists them.
 
-    `by_name` has, for each page, a function by HTTP method, which takes the request and returns what is sent as JSON.
-    It raises Refused for a request that it cannot do.
+    `by_name` has, for each page, a function by HTTP method, which takes the request and returns the value to send as JSON.
+    It raises Refused for a request that cannot be met.
     """
 
     def __init__(self, fake: Fake) -> None:
@@ -79,7 +79,7 @@ class Pages:
     def _advance(self, request: Request) -> Any:
         clock = self._fake.clock
         if not isinstance(clock, VirtualClock):
-            raise Refused(409, "this fake follows the real time, which cannot be moved")
+            raise Refused(409, "this fake follows real time, which cannot be moved")
         seconds = self._field(request, "advance", 30)
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
             raise Refused(400, f"advance must be 0 seconds or more, not {json.dumps(seconds)}: time does not go back")
@@ -100,7 +100,7 @@ class Pages:
             asked = asked["name"]
         if not isinstance(asked, Mapping | str):
             raise Refused(400, 'send the name of a scenario, as in "fails", or the data of one, as its file has it')
-        try:  # by its name alone: whoever can call this page must not make the fake read files
+        try:  # by its name alone: nobody may make the fake read files through this page
             self._fake.play(Scenario.shipped(asked) if isinstance(asked, str) else asked)
         except (DocumentError, ValueError) as unplayable:
             raise Refused(400, str(unplayable)) from unplayable
@@ -112,10 +112,10 @@ class Pages:
         return {"total": len(known), "generations": [_entry(generation, now) for generation in newest]}
 
     def _generation(self, request: Request) -> Any:
-        return _entry(self._asked_for(request), self._fake.now())
+        return _entry(self._named(request), self._fake.now())
 
     def _reschedule(self, request: Request) -> Any:
-        generation = self._asked_for(request)
+        generation = self._named(request)
         timeline = self._field(request, "timeline", "failure")
         try:
             wanted = Scenario.from_data({"timeline": timeline}).timeline
@@ -151,15 +151,15 @@ class Pages:
         name = request.target.path.removeprefix(f"{PREFIX}documents").removeprefix("/")
         if name == _BUNDLED:
             return contract.bundled()
-        known = (_BUNDLED, "openapi", "observed", *(each.removesuffix(".schema.json") for each in contract.schemas))
+        known = (_BUNDLED, "openapi", "observed", *(schema.removesuffix(".schema.json") for schema in contract.schemas))
         if not name:
-            return {"revision": contract.revision.id, "documents": [f"{PREFIX}documents/{each}" for each in known]}
+            return {"revision": contract.revision.id, "documents": [f"{PREFIX}documents/{other}" for other in known]}
         try:
             return contract.document(name)
         except DocumentError as unknown:
             raise Refused(404, f"there is no document {name!r}; there is {', '.join(known)}") from unknown
 
-    def _asked_for(self, request: Request) -> Generation:
+    def _named(self, request: Request) -> FakeGeneration:
         ids = [value for name, value in request.query if name == "id"]
         generation = self._fake.generations.get(ids[0]) if len(ids) == 1 else None
         if generation is None:
@@ -176,14 +176,14 @@ class Pages:
 
     def _body(self, request: Request, example: Any) -> Any:
         if len(request.body) > self._fake.body_limit:
-            raise Refused(413, f"the body has more than the {self._fake.body_limit:,} bytes that this fake takes")
+            raise Refused(413, f"the body has more than the {self._fake.body_limit:,} bytes that this fake accepts")
         try:
             return parse(request.body)
         except InvalidJson as bad:
-            raise Refused(400, f"the body is no JSON, such as {json.dumps(example)}: {bad}") from bad
+            raise Refused(400, f"the body is not JSON, such as {json.dumps(example)}: {bad}") from bad
 
 
-def _entry(generation: Generation, now: float) -> dict[str, Any]:
+def _entry(generation: FakeGeneration, now: float) -> dict[str, Any]:
     values = asdict(generation)
     values["timeline"] = [asdict(step) for step in generation.timeline.steps]
     return {"id": values.pop("id"), "status": generation.status(now), **values}

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterator
 
 from fake_server.adapters.asgi import Application
 from fake_server.adapters.uvicorn_internals import Server, configured
+from kling_contract.errors import ListenError
 from kling_contract.hosts import is_loopback
 
-__all__ = ["BaseURL", "ListenError", "listen", "serve"]
+__all__ = ["BaseURL", "listen", "serve"]
 
 _BACKLOG = 2048
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-
-
-class ListenError(OSError):
-    """The host and port cannot be listened on. The message says why."""
 
 
 class BaseURL(str):

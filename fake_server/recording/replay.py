@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 from fake_server.journal import har
 from fake_server.messages import Exchange, Reply, Request
 from fake_server.service import media
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.service import Service
 from kling_contract import generation as shown
 from kling_contract.contract import Contract, Step, Timeline, revisions
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.validation import check_request
 from kling_contract.validation.messages import check_query, operation_of
 
@@ -57,7 +57,7 @@ class _Recorded:
         """Is this its timeline? Not if it was redirected."""
         return timeline in (self.timeline(), self.timeline(at_once=True))
 
-    def reply(self, generation: Generation, now: float) -> Reply:
+    def reply(self, generation: FakeGeneration, now: float) -> Reply:
         """Return what a poll at `now` is answered by."""
         if generation.timeline == self.timeline(at_once=True):
             return self.replies[-1]
@@ -180,7 +180,7 @@ class Replay(Service):
         self._generations.count_poll(generation)
         return Exchange(now, request, reply, self._contract.get.id, violations, generation.id)
 
-    def _video(self, generation: Generation) -> bytes:
+    def _video(self, generation: FakeGeneration) -> bytes:
         recorded = self._recordings.generations.get(generation.id)
         if recorded is None or recorded.video is None:
             return super()._video(generation)

@@ -11,7 +11,8 @@ from typing import Any, Literal, Self
 
 from fake_server.messages import Headers, Reply
 from fake_server.scenario.rules import problems_in
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["Fault", "FaultCounter", "merged"]
 

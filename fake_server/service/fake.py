@@ -13,10 +13,10 @@ from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange, Headers, OnExchange, Reply, Request
 from fake_server.scenario.faults import Fault, FaultCounter
 from fake_server.scenario.scenario import Scenario
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.generations import Generations
 from fake_server.service.ledger import Ledger
-from fake_server.service.responses import Answers
+from fake_server.service.responses import Responses
 from fake_server.service.service import Progression, Service
 from fake_server.service.store import Store
 from kling_contract.clock import Clock, VirtualClock
@@ -71,7 +71,7 @@ class Fake:
             self._continue(Path(state))
 
     @property
-    def generations(self) -> Mapping[str, Generation]:
+    def generations(self) -> Mapping[str, FakeGeneration]:
         """Every generation that is remembered, by id, oldest first."""
         return self._generations.by_id
 
@@ -107,7 +107,7 @@ class Fake:
             self.scenario = playable
             self._faults = FaultCounter(playable.faults)
 
-    def reschedule(self, generation_id: str, timeline: Timeline | str) -> Generation:
+    def reschedule(self, generation_id: str, timeline: Timeline | str) -> FakeGeneration:
         """Let a generation under way continue by another timeline, as if it had had that one from the beginning.
 
         `timeline` is as in a scenario: with "failure" it fails when a failing one would have failed, or now if that is past.
@@ -164,7 +164,7 @@ class Fake:
         self._service = self._make_service(
             self.contract,
             self._generations,
-            Answers(self.contract, self._chance),
+            Responses(self.contract, self._chance),
             strictness=self.strictness,
             progression=self.progression,
             api_key=self._api_key,

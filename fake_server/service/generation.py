@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 from kling_contract.contract import Lifecycle, Step, Timeline
 
-__all__ = ["Generation"]
+__all__ = ["FakeGeneration"]
 
 
 @dataclass(frozen=True, slots=True)
-class Generation:
+class FakeGeneration:
     """What the fake keeps of a generation.
 
     `created_at` is in seconds since 1970 on the fake's clock, `duration` the seconds of video asked for, `price` what it
@@ -43,7 +43,7 @@ class Generation:
             return self.timeline.status_at(now - self.created_at)
         return self.timeline.steps[min(self.polls, len(self.timeline.steps) - 1)].status
 
-    def rescheduled(self, now: float, timeline: Timeline) -> Generation:
+    def rescheduled(self, now: float, timeline: Timeline) -> FakeGeneration:
         """Return it as it continues by another timeline from `now` on, as if it had had that one from the beginning.
 
         What could be seen before stays as it was.

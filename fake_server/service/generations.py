@@ -1,4 +1,4 @@
-"""The generations that the fake remembers."""
+"""The generations that a fake remembers, by id and by the path of their video."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.store import Store
 
 __all__ = ["Generations"]
@@ -18,31 +18,31 @@ class Generations:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_id: OrderedDict[str, Generation] = OrderedDict()
+        self._by_id: OrderedDict[str, FakeGeneration] = OrderedDict()
         self._ids_by_video: dict[str, str] = {}
         self._store: Store | None = None
-        self.by_id: Mapping[str, Generation] = MappingProxyType(self._by_id)
-        """Those that are remembered, oldest first."""
+        self.by_id: Mapping[str, FakeGeneration] = MappingProxyType(self._by_id)
+        """Every generation that is remembered, oldest first."""
 
     def keep_in(self, store: Store) -> None:
-        """Remember those that a store has, and keep there whatever happens from now on."""
+        """Remember the generations in a store, and write every change to it from now on."""
         self._store = store
         for generation in store.generations():
             self._remember(generation)
 
-    def put(self, generation: Generation) -> None:
-        """Remember a new one, or a known one as it is now, and let the oldest go when there are too many."""
-        if self._store is not None:  # first: what is not kept must not be seen
+    def put(self, generation: FakeGeneration) -> None:
+        """Remember a generation, in place of the one with its id. If there are too many, forget the oldest."""
+        if self._store is not None:  # first: a generation that cannot be kept must not be seen
             self._store.put(generation)
         self._remember(generation)
 
-    def count_poll(self, generation: Generation) -> None:
-        """Note that a poll was answered, of a generation that goes by them."""
+    def count_poll(self, generation: FakeGeneration) -> None:
+        """Count an answered poll, if polls are what moves this generation along."""
         if generation.polls is not None:
             self.put(replace(generation, polls=generation.polls + 1))
 
-    def with_video_at(self, path: str) -> Generation | None:
-        """Return the generation whose video is at a path, None when there is none."""
+    def with_video_at(self, path: str) -> FakeGeneration | None:
+        """Return the generation whose video has this path, None if there is none."""
         found = self._ids_by_video.get(path)
         return None if found is None else self._by_id[found]
 
@@ -53,7 +53,7 @@ class Generations:
         self._by_id.clear()
         self._ids_by_video.clear()
 
-    def _remember(self, generation: Generation) -> None:
+    def _remember(self, generation: FakeGeneration) -> None:
         self._by_id[generation.id] = generation
         self._ids_by_video[generation.video_path] = generation.id
         while len(self._by_id) > self._limit:

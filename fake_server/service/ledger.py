@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from kling_contract.contract import Contract
 
 __all__ = ["Charge", "Ledger"]
@@ -25,7 +25,7 @@ class Charge:
 class Ledger:
     """The charges of a fake, as they stand now. Amounts are in `unit`, as `observed.json` gives the price."""
 
-    def __init__(self, contract: Contract, generations: Collection[Generation], now: Callable[[], float]) -> None:
+    def __init__(self, contract: Contract, generations: Collection[FakeGeneration], now: Callable[[], float]) -> None:
         self._contract = contract
         self._generations = generations
         self._now = now
@@ -47,7 +47,7 @@ class Ledger:
         """The sum of what may still be booked."""
         return sum(charge.amount for charge in self.charges if charge.state == "pending")
 
-    def _charge(self, generation: Generation, now: float) -> Charge:
+    def _charge(self, generation: FakeGeneration, now: float) -> Charge:
         when, lifecycle = self._contract.observed.price.booked, self._contract.lifecycle
         state: Literal["pending", "booked", "void"] = "pending"
         if generation.booked(now, lifecycle, when):

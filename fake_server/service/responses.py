@@ -15,7 +15,7 @@ from kling_contract.errors import DocumentError
 from kling_contract.jsontext.pointer import split
 from kling_contract.violation import Violation
 
-__all__ = ["Answers"]
+__all__ = ["Responses"]
 
 _REASON_LIMIT = 500
 _PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
@@ -50,7 +50,7 @@ def _uuid4(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
-class Answers:
+class Responses:
     """Makes the replies of one revision. What is random in them comes from `chance` alone."""
 
     def __init__(self, contract: Contract, chance: random.Random) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 from fake_server.messages import Exchange, Reply, Request
 from fake_server.scenario.scenario import Scenario
 from fake_server.service import media
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.generations import Generations
-from fake_server.service.responses import Answers
+from fake_server.service.responses import Responses
 from kling_contract.contract import Contract, Operation, Timeline
 from kling_contract.errors import DocumentError
 from kling_contract.validation.messages import check_query, operation_of, same_media_type
@@ -36,7 +36,7 @@ class Service:
         self,
         contract: Contract,
         generations: Generations,
-        answers: Answers,
+        responses: Responses,
         *,
         strictness: Strictness,
         progression: Progression,
@@ -45,13 +45,13 @@ class Service:
     ) -> None:
         self._contract = contract
         self._generations = generations
-        self._answers = answers
+        self._responses = responses
         self._strictness: Strictness = strictness
         self._progression = progression
         self._api_key = api_key
         self._body_limit = body_limit
         self._host = urlsplit(contract.base_url).netloc
-        self._judge = validator_for(contract)
+        self._validator = validator_for(contract)
         self._operations = {
             (operation.method, path): operation.id
             for operation in contract.operations.values()
@@ -72,7 +72,7 @@ class Service:
                     f"scenario {scenario.name}: {self._contract.revision} does not refuse for {fault.refusal!r}; "
                     f"its reasons are {', '.join(reasons)}"
                 )
-        self._answers.shape(scenario.answers)
+        self._responses.shape(scenario.answers)
         self._polled.cache_clear()
         self._first = timeline.steps[0].status
         self._timeline = Timeline((replace(timeline.final, at=0.0),)) if self._progression == "immediate" else timeline
@@ -100,7 +100,7 @@ class Service:
     ) -> Exchange:
         """Refuse a request for a reason that `observed.json` lists; `explanation` is by default what its errors say."""
         errors = [violation for violation in violations if violation.severity == "error"]
-        reply = self._answers.refused(
+        reply = self._responses.refused(
             reason,
             method=request.method,
             path=request.target.path,
@@ -127,12 +127,12 @@ class Service:
         operation = self._contract.create
         if unfit := self._unauthorized(request) or self._unreadable(request, operation):
             return self.refuse(request, now, unfit[0], [unfit[1]], operation.id)
-        payload, violations = self._judge.parsed(request.body, self._strictness)
+        payload, violations = self._validator.parse_and_validate(request.body, self._strictness)
         if has_errors(violations):
             return self.refuse(request, now, "invalid_body", violations, operation.id)
         generation = self._generation(payload, now)
         self._generations.put(generation)
-        reply = self._answers.created(operation.success, self._values(generation, self._first, self._origin(request)))
+        reply = self._responses.created(operation.success, self._values(generation, self._first, self._origin(request)))
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 
     def _get(self, request: Request, now: float) -> Exchange:
@@ -155,27 +155,27 @@ class Service:
     def _serve_video(self, request: Request, now: float) -> Exchange:
         generation = self._generations.with_video_at(request.target.path)
         assert generation is not None  # it is why the request was routed here
-        if not self._answers.shows_video(generation.status(now)):
+        if not self._responses.shows_video(generation.status(now)):
             early = Violation("", "path", f"the video of {generation.id} is not finished", part="path")
             return self.refuse(request, now, "unknown_path", [early])
-        reply = media.serve(request, self._video(generation), self._answers.video_content_type)
+        reply = media.serve(request, self._video(generation), self._responses.video_content_type)
         return Exchange(now, request, reply, None, (), generation.id)
 
-    def _video(self, generation: Generation) -> bytes:
+    def _video(self, generation: FakeGeneration) -> bytes:
         return media.video(generation.duration)
 
-    def _generation(self, payload: Mapping[str, Any], now: float) -> Generation:
+    def _generation(self, payload: Mapping[str, Any], now: float) -> FakeGeneration:
         model = str(payload.get("model", self._contract.request_schema["properties"]["model"]["enum"][0]))
         duration = self._contract.video_seconds(payload)
-        generation_id = self._answers.new_id(model)
-        return Generation(
+        generation_id = self._responses.new_id(model)
+        return FakeGeneration(
             id=generation_id,
             created_at=now,
             timeline=self._timeline,
             model=model,
             duration=duration,
             price=self._contract.price(duration),
-            video_url=self._answers.new_video_url({"id": generation_id, "model": model, "created_at": now}),
+            video_url=self._responses.new_video_url({"id": generation_id, "model": model, "created_at": now}),
             image_url=str(payload.get("image_url", ""))[:_IMAGE_KEPT],
             polls=0 if self._progression == "polls" else None,
         )
@@ -183,16 +183,16 @@ class Service:
     def _poll(self, generation_id: str, status: str, origin: str | None) -> Reply:
         operation = self._contract.get
         generation = self._generations.by_id[generation_id]
-        return self._answers.polled(operation.success, self._values(generation, status, origin))
+        return self._responses.polled(operation.success, self._values(generation, status, origin))
 
-    def _values(self, generation: Generation, status: str, origin: str | None) -> dict[str, Any]:
+    def _values(self, generation: FakeGeneration, status: str, origin: str | None) -> dict[str, Any]:
         return {
             "id": generation.id,
             "status": status,
             "model": generation.model,
             "image_url": generation.image_url,
             "video_url": generation.video_url_on(origin),
-            "video_content_type": self._answers.video_content_type,
+            "video_content_type": self._responses.video_content_type,
             "video_size": len(media.video(generation.duration)),
             "price": generation.price,
         }

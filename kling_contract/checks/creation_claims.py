@@ -9,8 +9,8 @@ from typing import Any
 from kling_contract.checks.lifecycle_claims import _first
 from kling_contract.checks.restricted import _CROWD
 from kling_contract.checks.target import Target
-from kling_contract.schema_values.boundaries import candidates, sample
-from kling_contract.schema_values.rules import fits, plain
+from kling_contract.schema_values.boundaries import candidates, minimal_or_none
+from kling_contract.schema_values.rules import is_valid, resolve
 
 __all__ = [
     "claim_calls_at_once_do_not_mix",
@@ -36,10 +36,13 @@ def claim_generations_are_created(target: Target) -> None:
 
 def claim_valid_payloads_are_accepted(target: Target) -> None:
     """A payload that the schema allows is accepted: each optional member alone, at each of its limits, and all of them together."""
-    least, rules = target.minimal_payload(), plain(target.contract.request_schema)
-    _first(target, target.create({**least, **{name: sample(member) for name, member in rules["properties"].items()}}))
+    least, rules = target.minimal_payload(), resolve(target.contract.request_schema)
+    _first(
+        target,
+        target.create({**least, **{name: minimal_or_none(member) for name, member in rules["properties"].items()}}),
+    )
     for name, member in rules["properties"].items():
-        for value in (each for each in candidates(member, member) if fits(member, each)):
+        for value in (each for each in candidates(member, member) if is_valid(member, each)):
             _first(target, target.create({**least, name: value}), f"{name} may be {json.dumps(value)[:80]}")
 
 

@@ -16,8 +16,8 @@ from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.display import shorten
-from kling_contract.errors import ContractBroken
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import mask_bytes, variants
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors

@@ -23,9 +23,9 @@ from kling_contract.client.images import data_uri
 from kling_contract.contract import Contract
 from kling_contract.contract.documents import FIXTURES
 from kling_contract.errors import ContractBroken
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 
-__all__ = ["EXAMPLES", "Question", "payload_worth_paying_for", "questions"]
+__all__ = ["EXAMPLES", "Question", "photo_payload", "questions"]
 
 EXAMPLES = 100
 """How many runs the state machine makes, where nobody waits for the time to pass."""
@@ -113,9 +113,9 @@ def questions(*, creations: int | None = 0) -> list[Question]:
     return asked
 
 
-def payload_worth_paying_for(contract: Contract) -> dict[str, Any]:
+def photo_payload(contract: Contract) -> dict[str, Any]:
     """Return a payload with a real photograph, for the shortest video that there is."""
-    least = smallest(plain(contract.request_schema))
+    least = minimal_value(resolve(contract.request_schema))
     durations = contract.request_schema["properties"].get("duration", {}).get("enum")
     picture = {"image_url": data_uri(_PHOTOGRAPH), "prompt": "The cat blinks slowly and turns its head to the window."}
     return {**least, **picture, **({"duration": min(durations)} if durations else {})}
@@ -147,7 +147,7 @@ def _for_free(claim: Claim) -> Callable[[Target, int], None]:
 
 
 def _follow(target: Target, seed: int) -> None:
-    once = SingleCreateTarget.of_payload(target, payload_worth_paying_for(target.contract))
+    once = SingleCreateTarget.of_payload(target, photo_payload(target.contract))
     found: dict[str, ContractBroken] = {}
     for claim in _FOLLOWED:
         try:

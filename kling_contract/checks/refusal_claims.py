@@ -13,7 +13,7 @@ from kling_contract.checks.restricted import _MODEL
 from kling_contract.checks.target import Target
 from kling_contract.errors import ContractBroken
 from kling_contract.mutations import Mutation, mutations
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors
 
@@ -158,9 +158,9 @@ def broken_payloads(target: Target) -> Iterator[tuple[Mutation, Any]]:
 
 def _further_back(target: Target, mutation: Mutation) -> Iterator[Any]:
     """Yield the same violation in the second item of an array, behind a good one."""
-    for name, rules in plain(target.contract.request_schema)["properties"].items():
+    for name, rules in resolve(target.contract.request_schema)["properties"].items():
         if mutation.pointer.startswith(f"/{name}/0"):
-            yield {**mutation.payload, name: [smallest(rules.get("items", {})), *mutation.payload[name]]}
+            yield {**mutation.payload, name: [minimal_value(rules.get("items", {})), *mutation.payload[name]]}
 
 
 class InvalidPayloadAccepted(ContractBroken):

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from kling_contract.checks.target import Target
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import ContractBroken
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["RecordingTarget", "SingleCreateTarget", "UncreatableTarget"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from kling_contract.errors import ContractBroken
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.jsontext.parser import parse
 
 __all__ = ["FakeControl"]
 

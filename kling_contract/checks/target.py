@@ -14,11 +14,11 @@ import httpx
 from kling_contract.checks.guard import excerpt, without_key
 from kling_contract.clock import Clock, SystemClock
 from kling_contract.contract import Contract, Operation
-from kling_contract.errors import ContractBroken
+from kling_contract.errors import ContractBroken, InvalidJson
 from kling_contract.generation import Generation
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import Key, redacted
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 from kling_contract.validation import check_response
 from kling_contract.validation.messages import operation_of, same_media_type
 from kling_contract.validation.validator import Validator
@@ -80,7 +80,7 @@ class Target:
 
     def minimal_payload(self) -> dict[str, Any]:
         """Return a valid payload of the required members alone."""
-        payload: dict[str, Any] = smallest(plain(self.contract.request_schema))
+        payload: dict[str, Any] = minimal_value(resolve(self.contract.request_schema))
         return payload
 
     def send(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Any:
@@ -175,7 +175,7 @@ class Target:
         if status >= 400:
             if operation is None or status not in operation.responses:
                 envelope = Validator(contract.error_schema, contract=contract, undeclared="notice", part="response")
-                found += [str(each) for each in envelope.text(content) if each.severity == "error"]
+                found += [str(each) for each in envelope.validate_text(content) if each.severity == "error"]
             for name, template in refusals.body.items():
                 if template == "{status_code}" and not found and str(_member(content, name, status)) != str(status):
                     found.append(f"its {name} is not {status}")

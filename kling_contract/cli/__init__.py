@@ -11,13 +11,21 @@ import sys
 
 import click
 
-from kling_contract.errors import DocumentError, ImageError, InvalidPayload, KlingError, UnknownRevision
+from kling_contract.errors import (
+    DocumentError,
+    ImageError,
+    InvalidPayload,
+    KlingError,
+    ListenError,
+    StateError,
+    UnknownRevision,
+)
 from kling_contract.version import __version__
 
 __all__ = ["cli", "main"]
 
 _COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
-_UNUSABLE = (DocumentError, ImageError, UnknownRevision)
+_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownRevision)
 
 
 class _LazyGroup(click.Group):

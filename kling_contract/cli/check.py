@@ -249,9 +249,9 @@ def _key(*, needed: bool) -> str | None:
 
 
 def _confirm(contract: Contract, spend: int, url: str) -> None:
-    from kling_contract.checks.plan import payload_worth_paying_for
+    from kling_contract.checks.plan import photo_payload
 
-    seconds = contract.video_seconds(payload_worth_paying_for(contract))
+    seconds = contract.video_seconds(photo_payload(contract))
     cost = f"{contract.price(seconds) * spend:,.0f} {contract.observed.price.unit}"
     told = f"{spend} generation{'s' * (spend > 1)} of {seconds:g} s at {url} cost {cost}, as documented on {contract.revision}"
     if not sys.stdin.isatty():

@@ -15,7 +15,8 @@ from kling_contract.cli import options
 from kling_contract.client import Client, Generation
 from kling_contract.client.fields import IMAGE, build_payload
 from kling_contract.contract import Contract
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.validation import validate
 from kling_contract.violation import Severity, Strictness, failing

@@ -86,12 +86,12 @@ def _results(name: str, validator: Validator, strictness: Strictness, lines: boo
     try:
         with _opened(name) as stream:
             if not lines and Path(name).suffix not in _LINES:
-                yield FileResult(name, validator.text(stream.read(), strictness))
+                yield FileResult(name, validator.validate_text(stream.read(), strictness))
                 return
             for number, line in enumerate(stream, 1):
                 if line.isspace():
                     continue
-                violations = validator.text(line, strictness)
+                violations = validator.validate_text(line, strictness)
                 yield FileResult(name, [replace(found, line=number) for found in violations] if violations else ())
     except OSError as unreadable:
         yield FileResult(name, unreadable=unreadable.strerror or str(unreadable))

@@ -1,4 +1,4 @@
-"""What the documents say: revisions, operations, schemas, statuses and what has been observed."""
+"""The contract as data: revisions, operations, schemas, statuses, and what was observed of the service."""
 
 from kling_contract.contract.lifecycle import Lifecycle, Step, Timeline
 from kling_contract.contract.revision import REVISION_VARIABLE, Contract, Operation, Revision, chosen, revisions

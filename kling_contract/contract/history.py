@@ -9,7 +9,7 @@ from typing import Any
 
 from kling_contract.contract.revision import Contract, revisions
 
-__all__ = ["renamed", "since", "story"]
+__all__ = ["fate_of", "renames", "since"]
 
 Path = tuple[str | int, ...]
 
@@ -24,12 +24,12 @@ def since(contract: Contract, path: Path, rule: str) -> str | None:
     return _since(contract, _fields(path), rule)
 
 
-def story(contract: Contract, path: Path) -> str | None:
+def fate_of(contract: Contract, path: Path) -> str | None:
     """Return what became of a field that `contract` does not declare: renamed, gone, or not yet there. None: it never was."""
-    return _story(contract, _fields(path))
+    return _fate_of(contract, _fields(path))
 
 
-def renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+def renames(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Return which of the properties `old` are called otherwise among `new`: names alike, schemas of the same type, one to one."""
     gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
     pairs: dict[str, str] = {}
@@ -56,7 +56,7 @@ def _since(contract: Contract, fields: tuple[str, ...], rule: str) -> str | None
 
 
 @functools.lru_cache(maxsize=4096)
-def _story(contract: Contract, fields: tuple[str, ...]) -> str | None:
+def _fate_of(contract: Contract, fields: tuple[str, ...]) -> str | None:
     line = _line(contract)
     if line is None:
         return None
@@ -65,7 +65,7 @@ def _story(contract: Contract, fields: tuple[str, ...]) -> str | None:
     for earlier in reversed(line):
         parent = _properties(earlier, fields[:-1])
         if name in parent:
-            other = renamed(parent, _properties(until, fields[:-1])).get(name)
+            other = renames(parent, _properties(until, fields[:-1])).get(name)
             return (
                 f"it is called {other} since {until.revision}" if other else f"it left the contract on {until.revision}"
             )

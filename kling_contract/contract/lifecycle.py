@@ -1,4 +1,4 @@
-"""In which states can a generation be, which may follow which, and in which is it after so many seconds? Pure functions of data."""
+"""The graph of statuses, and timelines through it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Lifecycle", "Step", "Timeline"]
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """The graph of states, as the generation schema's `status` declares it.
+    """The graph of statuses, as `status` in the schema of a generation declares it.
 
-    `transitions` names for each status those that may be seen after it; `outcomes` says of each final status whether it is
-    a "success" or a "failure".
+    `transitions` maps each status to those that may be seen after it; `outcomes` maps each final status to "success" or
+    "failure".
     """
 
     initial: str
@@ -26,7 +26,7 @@ class Lifecycle:
 
     @classmethod
     def from_schema(cls, status: Mapping[str, Any]) -> Self:
-        """Read the graph from the schema of `status`: its x-initial, x-transitions and x-outcomes."""
+        """Read the graph from x-initial, x-transitions and x-outcomes in the schema of `status`."""
         return cls(
             initial=status["x-initial"],
             transitions=MappingProxyType({name: frozenset(then) for name, then in status["x-transitions"].items()}),
@@ -39,29 +39,29 @@ class Lifecycle:
         return tuple(self.transitions)
 
     def knows(self, status: object) -> bool:
-        """Is this one of the declared statuses?"""
+        """Return whether this is one of the declared statuses."""
         return isinstance(status, str) and status in self.transitions
 
     def is_final(self, status: str) -> bool:
-        """Is nothing expected after `status`? An undeclared status is not final: nobody knows what follows."""
+        """Return whether no other status follows. An undeclared status is not final, since nobody knows what follows it."""
         return status in self.transitions and not self.transitions[status]
 
     def succeeded(self, status: str) -> bool:
-        """Did a generation in this status end well?"""
+        """Return whether a generation in this status has ended in success."""
         return self.outcomes.get(status) == "success"
 
     def failed(self, status: str) -> bool:
-        """Did a generation in this status end badly?"""
+        """Return whether a generation in this status has ended in failure."""
         return self.outcomes.get(status) == "failure"
 
     def allows(self, earlier: str, later: str) -> bool:
-        """May a reader who saw `earlier` see `later` next? Staying where one is, is always allowed."""
+        """Return whether `later` may be seen after `earlier`. The same status may always be seen again."""
         return earlier == later or later in self.transitions.get(earlier, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From `at` seconds after its creation on, a generation is in `status`."""
+    """A status, and when it begins: `at` seconds after the creation of the generation."""
 
     status: str
     at: float
@@ -69,10 +69,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Which status a generation is in, as a function of the seconds since its creation.
+    """The statuses of a generation, by the seconds since its creation.
 
-    Steps begin at 0 and are in order of time; ValueError says so when they are not. Statuses may be outside the contract:
-    a timeline can describe a service that breaks it.
+    Raise ValueError unless the first step is at 0 and each is later than the one before. The statuses may be undeclared: a
+    timeline can describe a service that breaks the contract.
     """
 
     steps: tuple[Step, ...]
@@ -94,7 +94,7 @@ class Timeline:
         return cls(tuple(Step(str(step["status"]), float(step["at"])) for step in steps))
 
     def status_at(self, elapsed: float) -> str:
-        """Return the status `elapsed` seconds after creation. Before 0 it is the first one."""
+        """Return the status `elapsed` seconds after creation. Before 0 it is that of the first step."""
         return self.steps[max(0, bisect_right(self._starts, elapsed) - 1)].status
 
     @property

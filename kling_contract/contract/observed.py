@@ -1,7 +1,7 @@
-"""What is observed of the service rather than promised: `observed.json` of a revision, with types.
+"""`observed.json` of a revision, with types: what was observed of the service, but is not promised by the provider.
 
-Field names are those of the document, whose JSON Schema (`schemas/observed.schema.json`) says what each means. Times are in
-seconds. `source` is where a part was seen, or that it is a choice.
+The names are those of the document; `schemas/observed.schema.json` says what each means. Times are in seconds. `source` says
+where something was observed, or that it is a choice of this project.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Tolerated:
-    """A deviation that the live service takes: values at `pointer` that are valid under `schema`.
+    """A deviation that the service accepts: values at `pointer` that are valid under `schema`.
 
-    `reads_as` is the JSON type that such a text is read as (None: it is taken as it is).
+    `reads_as` is the JSON type that the service converts such a text to (None: it does not).
     """
 
     pointer: str
@@ -33,7 +33,7 @@ class Tolerated:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How a generation is waited for: a poll each `interval`, for `timeout` at most."""
+    """How to wait for a generation: poll once in each `interval`, for at most `timeout`."""
 
     interval: float
     timeout: float
@@ -42,7 +42,7 @@ class Polling:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a second of video costs. `per_usd` is how many of `unit` one US dollar is (None: nobody said)."""
+    """What a second of video costs, in `unit`. `per_usd` is how many of these one US dollar buys (None: unknown)."""
 
     unit: str
     per_second: float
@@ -55,8 +55,8 @@ class Price:
 class Answers:
     """The shapes of successful responses. Text in braces is a placeholder.
 
-    `create` is the body of a create; `get` that of a poll, by status; `video_lifetime` how long a link to a video is good
-    (None: links do not say).
+    `create` is the body of the response to a create; `get` are those of polls, by status; `video_lifetime` is how long a
+    link to a video stays valid (None: the links do not say).
     """
 
     content_type: str
@@ -72,9 +72,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason to refuse. `assumed`: nobody saw this status, only that it is one of the 4xx.
+    """One reason to refuse a request. `assumed` means that this status was never observed: it may be another 4xx.
 
-    `adds` is what the body has besides the common members, at whatever depth; `placeholders` what else this reason fills in.
+    `adds` are the members that the body has besides the common ones, at any depth; `placeholders` are further values to
+    fill in.
     """
 
     status_code: int
@@ -87,13 +88,13 @@ class Refusal:
     def from_document(
         cls, *, status_code: int, message: str, assumed: bool = False, adds: Mapping[str, Any] = _NOTHING, **rest: Any
     ) -> Self:
-        """Read one entry of `reasons`. Whatever its schema does not name is a placeholder of the body."""
+        """Read one entry of `reasons`. A member that is not a parameter here is a placeholder of the body."""
         return cls(status_code, message, assumed, adds, rest)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """The shapes of refusals: the common body, and the reasons by name."""
+    """The shapes of refusals: the body that they share, and the reasons by name."""
 
     content_type: str
     request_id: str
@@ -105,9 +106,10 @@ class Refusals:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything in one `observed.json`. `defaults` is what the service takes for an absent field, beyond the schema.
+    """Everything in one `observed.json`.
 
-    `timeline` is that of a generation that ends well, `failure` that of one that fails.
+    `defaults` are the values that the service uses for absent fields, where the schema does not say. `timeline` is that of a
+    generation that succeeds, `failure` that of one that fails.
     """
 
     tolerated: Sequence[Tolerated]
@@ -121,12 +123,12 @@ class Observed:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """Read the document. Raise KeyError or TypeError where something is missing, ValueError for an impossible timeline."""
+        """Read the document. Raise KeyError or TypeError if something is missing, ValueError for an impossible timeline."""
         answers, refusals = document["answers"], document["refusals"]
         return cls(
             tolerated=tuple(
-                Tolerated(each["pointer"], each["schema"], each.get("reads_as"), each.get("source", ""))
-                for each in document["tolerated"]
+                Tolerated(entry["pointer"], entry["schema"], entry.get("reads_as"), entry.get("source", ""))
+                for entry in document["tolerated"]
             ),
             defaults=document["defaults"]["values"],
             polling=Polling(**document["polling"]),
@@ -139,7 +141,7 @@ class Observed:
 
     @property
     def timelines(self) -> Mapping[str, Timeline]:
-        """The observed timelines by the name that scenarios use for them."""
+        """The two timelines by the names that scenarios use."""
         return {"timeline": self.timeline, "failure": self.failure}
 
 

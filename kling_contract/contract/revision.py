@@ -1,4 +1,4 @@
-"""What do the documents of one revision say? Reads `schemas/` and answers by operation, never by path or field."""
+"""The contract: what the documents of one revision say, by operation."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from kling_contract.contract.bundle import bundle
 from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.observed import Observed
@@ -20,20 +21,20 @@ from kling_contract.jsontext.pointer import resolve
 __all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
 
 REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
-"""Environment variable that names the revision where nobody else does."""
+"""The environment variable that names the revision if nothing else does."""
 
 _CREATE, _GET = "createGeneration", "getGeneration"
 _METHODS = ("get", "post", "put", "patch", "delete")
 _OPENAPI = "openapi.json"
 _OBSERVED = "observed.json"
-_LONGEST = 86_400.0  # seconds; whatever is asked for, no video is longer than a day
+_MAX_VIDEO_SECONDS = 86_400.0  # whatever a payload asks for, no video is longer than a day
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One state of the contract: its id (the day it was published), what it is, and where it is known from.
+    """One state of the contract: its id (the day it was published), its title, and the sources that it is known from.
 
-    `provenance` is "published" for what the provider published itself, or else says in words what it is.
+    `provenance` is "published" if the provider itself published it; otherwise it says in words what it is.
     """
 
     id: str
@@ -43,7 +44,7 @@ class Revision:
 
     @property
     def published(self) -> bool:
-        """Did the provider publish it itself?"""
+        """True if the provider itself published it."""
         return self.provenance == "published"
 
     def __str__(self) -> str:
@@ -54,9 +55,9 @@ class Revision:
 class Operation:
     """One operation of the API, as its OpenAPI document describes it.
 
-    `path` is the documented one, `paths` that and its aliases; `success` the documented 2xx; `query` a JSON Schema of the
-    query parameters as an object of strings; `request` that of the body (None: no body); `responses` that of each
-    documented status (None: no body described).
+    `path` is the documented path, `paths` that path and its aliases; `success` is the smallest documented 2xx. `query` is a
+    JSON Schema of the query parameters, as an object of strings; `request` one of the body (None: it has no body);
+    `media_type` that of the body; `responses` maps each documented status to a schema (None: no body is described).
     """
 
     id: str
@@ -71,7 +72,7 @@ class Operation:
 
 
 class Contract:
-    """The documents of one revision. Get one with `Contract.load`; treat what it hands out as read-only.
+    """The documents of one revision. Get one with `Contract.load`. Treat everything that it returns as read-only.
 
     `create` and `get` are the operations that make a generation and that ask for one; `operations` maps ids to all operations.
     `observed` is what was seen of the service, `lifecycle` the graph of statuses, `base_url` the URL of the first server.
@@ -79,7 +80,7 @@ class Contract:
     """
 
     def __init__(self, documents: Mapping[str, Any]) -> None:
-        """Build from the documents by file name, as `from_folder` reads them. Raise DocumentError when one does not fit."""
+        """Build from the documents by file name, as `from_folder` reads them. Raise DocumentError if one does not fit."""
         self._documents = dict(documents)
         try:
             self.openapi: Mapping[str, Any] = self._documents[_OPENAPI]
@@ -101,20 +102,19 @@ class Contract:
             self.generation_schema = self._documents["generation.schema.json"]
             self.error_schema = self._documents["error.schema.json"]
             self.lifecycle = Lifecycle.from_schema(self.generation_schema["properties"]["status"])
-            self.timeline = self.observed.timeline
         except (KeyError, TypeError, IndexError) as missing:
             raise DocumentError(
                 f"the documents are not those of a revision: {missing!r} is missing or misplaced"
             ) from missing
-        except ValueError as wrong:  # no success among the statuses, or one that is no number; steps out of order
+        except ValueError as wrong:  # no 2xx among the statuses, a status that is not a number, or steps out of order
             raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
 
     @classmethod
     def load(cls, revision: str | None = None) -> Contract:
-        """Return the contract of `revision`: an id such as those of `revisions()`, or "latest" for the newest published one.
+        """Return the contract of `revision`: one of `revisions()`, or "latest" for the newest one that the provider published.
 
-        None means the one that the environment variable KLING_CONTRACT_REVISION names, or else the default of the
-        documents. Raise UnknownRevision, which lists what there is.
+        None means the one named by the environment variable KLING_CONTRACT_REVISION, or if there is none the default in
+        `schemas/index.json`. Raise UnknownRevision, which lists the known ones.
         """
         asked = revision or (REVISION_VARIABLE in os.environ and os.environ[REVISION_VARIABLE])
         if not asked:
@@ -128,7 +128,7 @@ class Contract:
 
     @classmethod
     def from_folder(cls, folder: Path) -> Self:
-        """Read the documents of a revision from a folder laid out as those in `schemas/`."""
+        """Read the documents of a revision from a folder like those in `schemas/`. Raise DocumentError if that fails."""
         try:
             return cls({path.name: read_json(path) for path in sorted(folder.glob("*.json"))})
         except (OSError, ValueError) as unreadable:
@@ -136,39 +136,28 @@ class Contract:
 
     @property
     def schemas(self) -> Mapping[str, Any]:
-        """The JSON Schemas by file name, the way the OpenAPI document refers to them."""
+        """The JSON Schemas by file name, by which the OpenAPI document refers to them."""
         return {name: document for name, document in self._documents.items() if name.endswith(".schema.json")}
 
     def document(self, name: str) -> Any:
-        """Return a copy of one document by its file name, with or without the ending. Raise DocumentError if there is none."""
+        """Return a copy of a document by its file name, with or without the ending. Raise DocumentError if there is none."""
         for candidate in (name, f"{name}.json", f"{name}.schema.json"):
             if candidate in self._documents:
                 return copy.deepcopy(self._documents[candidate])
         raise DocumentError(f"there is no document {name!r}; choose one of {', '.join(sorted(self._documents))}")
 
     def bundled(self) -> dict[str, Any]:
-        """Return the OpenAPI document with every schema it refers to moved into it, so that it stands alone."""
-        bundle: dict[str, Any] = copy.deepcopy(dict(self.openapi))
-        homes = {name: f"#/components/schemas/{_component(name)}" for name in self.schemas}
-        _redirect(bundle, lambda ref: homes.get(ref, ref))
-        components = bundle.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in self.schemas.items():
-            component = copy.deepcopy(schema)
-            component.pop("$schema", None)
-            _redirect(
-                component,
-                lambda ref, home=homes[name]: home + ref[1:] if ref.startswith("#") else homes.get(ref, ref),
-            )
-            components[_component(name)] = component
-        return bundle
+        """Return the OpenAPI document as a single file: with every schema that it refers to moved into it."""
+        return bundle(self.openapi, self.schemas)
 
     def route(self, path: str) -> list[Operation]:
-        """Return the operations on `path`, its aliases included. Empty when there is no such path."""
+        """Return the operations on `path`, which may be an alias. Empty if there is no such path."""
         return [operation for operation in self.operations.values() if path in operation.paths]
 
     def video_seconds(self, payload: Mapping[str, Any]) -> float:
-        """Return how long a video a payload asks for, in seconds: its duration, or the default where it has none that could be
-        the length of a video.
+        """Return the length of the video that a payload asks for, in seconds.
+
+        It is the default if the payload has no duration, or one that cannot be the length of a video.
         """
         declared = self.request_schema["properties"].get("duration", {}).get("default")
         default = self.observed.defaults["duration"] if declared is None else declared
@@ -176,10 +165,10 @@ class Contract:
             seconds = float(payload.get("duration", default))
         except (TypeError, ValueError, OverflowError):
             return float(default)
-        return seconds if 0 < seconds <= _LONGEST else float(default)
+        return seconds if 0 < seconds <= _MAX_VIDEO_SECONDS else float(default)
 
     def price(self, seconds: float) -> int | float:
-        """Return what a video of so many seconds costs, in the unit that `observed` names. Source: there, beside the price."""
+        """Return what a video of so many seconds costs, in `observed.price.unit`."""
         price: int | float = self.observed.price.per_second * seconds
         return int(price) if price == int(price) else price
 
@@ -210,7 +199,7 @@ class Contract:
             responses[int(status)] = self._resolve(bodies[0]["schema"]) if bodies else None
         successes = [status for status in responses if 200 <= status < 300]
         if not successes:
-            raise ValueError(f"{method} {paths[0]} has no success among its responses")
+            raise ValueError(f"{method} {paths[0]} has no 2xx among its responses")
         return Operation(
             id=document["operationId"],
             method=method,
@@ -224,7 +213,7 @@ class Contract:
         )
 
     def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Follow a $ref to a neighbouring document or into the OpenAPI document; nothing else is ever fetched."""
+        """Follow a $ref to another of the documents, or into the OpenAPI document. Nothing is ever fetched."""
         ref = node.get("$ref")
         if ref is None:
             return node
@@ -233,7 +222,7 @@ class Contract:
 
 
 def chosen(contract: Contract | None, revision: str | None) -> Contract:
-    """Return `contract`, or the one of `revision` when it is None. Raise TypeError when both are given."""
+    """Return `contract` or, if it is None, the contract of `revision`. Raise TypeError if both are given."""
     if contract is None:
         return Contract.load(revision)
     if revision is not None:
@@ -245,7 +234,7 @@ def chosen(contract: Contract | None, revision: str | None) -> Contract:
 
 @functools.cache
 def revisions() -> tuple[str, ...]:
-    """Return the ids of all revisions there are, oldest first."""
+    """Return the ids of all known revisions, oldest first."""
     return tuple(sorted(folder.name for folder in SCHEMAS.iterdir() if (folder / _OPENAPI).is_file()))
 
 
@@ -257,18 +246,3 @@ def _default() -> Contract:
 @functools.cache
 def _load(revision: str) -> Contract:
     return Contract.from_folder(SCHEMAS / revision)
-
-
-def _component(name: str) -> str:
-    return "".join(word.capitalize() for word in name.removesuffix(".schema.json").split("-"))
-
-
-def _redirect(node: Any, target: Any) -> None:
-    if isinstance(node, dict):
-        if isinstance(node.get("$ref"), str):
-            node["$ref"] = target(node["$ref"])
-        for child in node.values():
-            _redirect(child, target)
-    elif isinstance(node, list):
-        for child in node:
-            _redirect(child, target)

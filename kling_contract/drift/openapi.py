@@ -12,10 +12,10 @@ import jsonschema_rs
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Tolerated
 from kling_contract.drift.normalise import _RULES, _UNWEIGHED, Schema, _any_of, _both, _with_null
-from kling_contract.errors import DocumentError
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import resolve
-from kling_contract.schema_values.formats import SMALLEST
+from kling_contract.schema_values.formats import EXAMPLES
 
 __all__ = ["ApiDocument", "Body", "Endpoint", "load_document"]
 
@@ -180,7 +180,7 @@ class ApiDocument:
                 rules[keyword] = self._whole(value, trail)
             elif keyword in _RULES:
                 rules[keyword] = list(value) if isinstance(value, list) else value
-            elif keyword == "format" and value in SMALLEST:
+            elif keyword == "format" and value in EXAMPLES:
                 rules[keyword] = value
             elif keyword == "const":
                 rules["enum"] = [value]

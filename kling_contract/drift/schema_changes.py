@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 import jsonschema_rs
 
-from kling_contract.contract.history import renamed
+from kling_contract.contract.history import renames
 from kling_contract.contract.observed import Tolerated
-from kling_contract.schema_values.boundaries import LIMITS, Place, base, candidates, sample, types
-from kling_contract.schema_values.rules import kinds
+from kling_contract.schema_values.boundaries import LIMITS, Place, base_object, candidates, minimal_or_none
+from kling_contract.schema_values.rules import types
 
 __all__ = ["Difference", "Verdict", "differences"]
 
@@ -108,7 +108,7 @@ class _Comparison:
             if set(types(given)) & set(types(taker))
         ]
         if not near:
-            return self._escape([sample(given)], at)
+            return self._escape([minimal_or_none(given)], at)
         broken = [each for each in min(near, key=_distance) if each.verdict != "non-breaking"]
         return (broken[0].verdict, broken[0].witness) if broken else _HARMLESS
 
@@ -135,10 +135,10 @@ class _Comparison:
 
     def _compare_members(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         olds, news = old.get("properties", {}), new.get("properties", {})
-        other_name = renamed(olds, news)
+        other_name = renames(olds, news)
         was_required = {other_name.get(name, name) for name in old.get("required", ())}
         is_required = set(new.get("required", ()))
-        others = base(*self._directed(old, new))
+        others = base_object(*self._directed(old, new))
         for name, member in olds.items():
             now = other_name.get(name, name)
             spelt = now if self._reading else name
@@ -181,14 +181,14 @@ class _Comparison:
         if self._reading and old.get("additionalProperties") is False:
             verdict, witness = "breaking", self._witness(member, here)
         elif required and not self._reading:
-            verdict, witness = self._escape([base(old, new)], at)
+            verdict, witness = self._escape([base_object(old, new)], at)
         return Difference(here.pointer, "added, required" if required else "added", None, member, verdict, witness)
 
     def _required(self, name: str, required: bool, old: Schema, new: Schema, at: Place, here: Place) -> Difference:
         verdict: Verdict = "non-breaking"
         witness = None
         if required is not self._reading:
-            others = {key: value for key, value in base(*self._directed(old, new)).items() if key != name}
+            others = {key: value for key, value in base_object(*self._directed(old, new)).items() if key != name}
             verdict, witness = self._escape([others], at)
         return Difference(here.pointer, "required", not required, required, verdict, witness)
 
@@ -203,7 +203,7 @@ class _Comparison:
             return "breaking", None  # that no example comes to mind proves nothing about a pattern
         if verdict == "breaking" and not self._reading and at.pointer in self._tolerated:
             taken = self._tolerated[at.pointer]
-            lenient, shown = self._escape(taken.get("enum", [sample(taken)]), at, giver, alone)
+            lenient, shown = self._escape(taken.get("enum", [minimal_or_none(taken)]), at, giver, alone)
             if lenient == "breaking":
                 return "breaking if strict", shown
         return verdict, witness
@@ -225,7 +225,7 @@ class _Comparison:
         return verdict, None
 
     def _witness(self, member: Schema, here: Place) -> Any:
-        whole = here.whole(sample(member))
+        whole = here.whole(minimal_or_none(member))
         return whole if self._giver.is_valid(whole) else None
 
 
@@ -253,7 +253,7 @@ def _names(alternatives: list[Schema]) -> list[str]:
 
 def _free(schema: Schema) -> bool:
     """Does a schema allow an object of which it says nothing?"""
-    return "object" in kinds(schema) and not {"properties", "enum", "additionalProperties"} & set(schema)
+    return "object" in types(schema) and not {"properties", "enum", "additionalProperties"} & set(schema)
 
 
 def _same(rule: str, was: Any, now: Any) -> bool:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from math import isinf
 from typing import Any, NoReturn
 
+from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.location import SPACES, STRING, line_and_column
 
-__all__ = ["InvalidJson", "parse"]
+__all__ = ["parse"]
 
 # In characters, and fewer than any limit that Python itself can be given: the answer is the same everywhere.
 _LONGEST_NUMBER = 600
@@ -32,16 +33,6 @@ _STEPS = {"opens": 1, "closes": -1, None: 0}
 _STRINGS = re.compile(_QUOTED, re.DOTALL)
 _ALIKE = bytes.maketrans(b"{}", b"[]")
 _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
-
-
-class InvalidJson(ValueError):
-    """The text is not JSON. `reason` says why in a line; `line` and `column` (in characters) count from 1."""
-
-    def __init__(self, reason: str, *, line: int, column: int) -> None:
-        super().__init__(f"line {line}, column {column}: {reason}")
-        self.reason = reason
-        self.line = line
-        self.column = column
 
 
 def parse(data: bytes | str, *, max_depth: int = 100) -> Any:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kling_contract.jsontext.pointer import to_pointer
-from kling_contract.schema_values.formats import SMALLEST
-from kling_contract.schema_values.rules import TYPES, fits, kinds, neighbour, smallest
+from kling_contract.schema_values.formats import EXAMPLES
+from kling_contract.schema_values.rules import is_valid, minimal_value, next_after, types
 
-__all__ = ["LIMITS", "Place", "base", "candidates", "sample", "types"]
+__all__ = ["LIMITS", "Place", "base_object", "candidates", "minimal_or_none"]
 
 LIMITS = {
     "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -40,39 +40,32 @@ class Place:
 
     def item(self, array: Schema) -> Place:
         """Return the place of any item of an array with the given schema."""
-        others = [sample(array.get("items", {}))] * (array.get("minItems", 1) - 1)
+        others = [minimal_or_none(array.get("items", {}))] * (array.get("minItems", 1) - 1)
         return Place(f"{self.pointer}/*", lambda value: self.whole([value, *others]))
 
 
-def sample(schema: Schema, kind: str | None = None) -> Any:
+def minimal_or_none(schema: Schema, kind: str | None = None) -> Any:
     """Return a small value that a schema allows, of the type `kind` if given; None where none comes to mind."""
     try:
-        return smallest(schema, kind)
+        return minimal_value(schema, kind)
     except (IndexError, StopIteration):
         return None
 
 
-def base(giver: Schema, taker: Schema) -> dict[str, Any]:
+def base_object(giver: Schema, taker: Schema) -> dict[str, Any]:
     """Return a small object that `giver` allows, and that `taker` minds as little as can be.
 
     It has the members that either requires, as far as `giver` declares them, with values that both allow if there are any.
     """
-    value = sample(giver, None if "anyOf" in giver else "object")
+    value = minimal_or_none(giver, None if "anyOf" in giver else "object")
     if not isinstance(value, dict):
         return {}
     members, others = giver.get("properties", {}), taker.get("properties", {})
     for name in members:
         if name in value or name in taker.get("required", ()):
-            both = sample(others.get(name, {}))
-            value[name] = both if fits(members[name], both) else sample(members[name])
+            both = minimal_or_none(others.get(name, {}))
+            value[name] = both if is_valid(members[name], both) else minimal_or_none(members[name])
     return value
-
-
-def types(schema: Schema) -> tuple[str, ...]:
-    """Return the types that a schema allows, by its listed values where it names none."""
-    if "type" in schema or "enum" not in schema:
-        return kinds(schema)
-    return tuple(kind for kind in TYPES if any(fits({"type": kind}, value) for value in schema["enum"]))
 
 
 def candidates(giver: Schema, taker: Schema) -> Iterator[Any]:
@@ -81,9 +74,9 @@ def candidates(giver: Schema, taker: Schema) -> Iterator[Any]:
         yield from giver["enum"]
         return
     yield from (each["default"] for each in (giver, taker) if "default" in each)
-    yield from (sample(giver, kind) for kind in types(giver))
+    yield from (minimal_or_none(giver, kind) for kind in types(giver))
     yield from _numbers(giver, taker)
-    yield from ("text", "", *SMALLEST.values())
+    yield from ("text", "", *EXAMPLES.values())
     yield from ("a" * size for size in _sizes(giver, taker, "minLength", "maxLength"))
     yield from _arrays(giver, taker)
     yield from _objects(giver, taker)
@@ -95,7 +88,7 @@ def _numbers(giver: Schema, taker: Schema) -> Iterator[float]:
     step = giver.get("multipleOf", 1)
     for limit in sorted(limits):
         yield from (limit, limit - 1, limit + 1, limit - 0.5, limit + 0.5)
-        yield from (neighbour(limit, kind, end) for kind in ("integer", "number") for end in (math.inf, -math.inf))
+        yield from (next_after(limit, kind, end) for kind in ("integer", "number") for end in (math.inf, -math.inf))
         yield from (math.floor(limit / step) * step + step * steps for steps in (-1, 0, 1))
 
 
@@ -107,15 +100,15 @@ def _sizes(giver: Schema, taker: Schema, *rules: str) -> list[int]:
 def _arrays(giver: Schema, taker: Schema) -> Iterator[list[Any]]:
     items = giver.get("items", {})
     for size in [*_sizes(giver, taker, "minItems", "maxItems"), 0, 1, 2]:
-        yield [sample(items)] * size
+        yield [minimal_or_none(items)] * size
         if giver.get("uniqueItems"):
             yield list(items.get("enum", range(size)))[:size]
             yield ["a" * (place + 1) for place in range(size)]
 
 
 def _objects(giver: Schema, taker: Schema) -> Iterator[dict[str, Any]]:
-    whole = {name: sample(member) for name, member in giver.get("properties", {}).items()}
-    least = base(giver, taker)
+    whole = {name: minimal_or_none(member) for name, member in giver.get("properties", {}).items()}
+    least = base_object(giver, taker)
     yield from (least, whole)
     others: tuple[Any, ...] = (None, "text", 0, {}, [])
     yield from ({**least, _UNDECLARED: value} for value in others)

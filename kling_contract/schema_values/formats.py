@@ -6,9 +6,9 @@ import base64
 import struct
 import zlib
 
-__all__ = ["BROKEN", "SMALLEST", "png", "png_data_uri"]
+__all__ = ["EXAMPLES", "INVALID_EXAMPLES", "png", "png_data_uri"]
 
-SMALLEST = {"uri": "https://example.com/a.png", "date-time": "2025-04-25T00:00:00Z"}
+EXAMPLES = {"uri": "https://example.com/a.png", "date-time": "2025-04-25T00:00:00Z"}
 """One plain value of each format that is known."""
 
 
@@ -32,7 +32,7 @@ _IMAGE = png_data_uri(1, 1, (0, 0, 0))
 
 # Only what every validator tried refuses. Left out, since some take it: "http://", a line break at the very end,
 # and a leap second.
-BROKEN = {
+INVALID_EXAMPLES = {
     "uri": {
         "empty": "",
         "blank": " ",

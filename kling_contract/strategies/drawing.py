@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from kling_contract.schema_values.formats import png_data_uri
-from kling_contract.schema_values.rules import Rules, bounds, fits, kinds, options, plain
+from kling_contract.schema_values.rules import ResolvedSchema, bounds, enum_values, is_valid, resolve, types
 
 __all__ = ["matching"]
 
@@ -24,26 +24,26 @@ _Named = list[tuple[str, SearchStrategy[Any]]]
 
 def matching(schema: Any) -> SearchStrategy[Any]:
     """Draw what a JSON Schema describes. Raise DocumentError, with the place, for one that cannot be drawn from."""
-    return _drawn(plain(schema))
+    return _drawn(resolve(schema))
 
 
-def _drawn(rules: Rules) -> SearchStrategy[Any]:
+def _drawn(rules: ResolvedSchema) -> SearchStrategy[Any]:
     if not rules:
         return _ANYTHING
     if "anyOf" in rules:
         return st.one_of([_drawn(each) for each in rules["anyOf"]])
-    if (listed := options(rules)) is not None:
+    if (listed := enum_values(rules)) is not None:
         return st.sampled_from(listed)
-    return st.one_of([_OF_KIND[kind](rules) for kind in kinds(rules)])
+    return st.one_of([_OF_KIND[kind](rules) for kind in types(rules)])
 
 
-def _integers(rules: Rules) -> SearchStrategy[Any]:
+def _integers(rules: ResolvedSchema) -> SearchStrategy[Any]:
     low, high = bounds(rules, "integer")
     ends = [end for end in (low, high) if end is not None]
     return st.integers(low, high) | st.sampled_from(ends) if ends else st.integers()
 
 
-def _numbers(rules: Rules) -> SearchStrategy[Any]:
+def _numbers(rules: ResolvedSchema) -> SearchStrategy[Any]:
     low, high = bounds(rules, "number")
     drawn: list[SearchStrategy[float]] = [st.floats(low, high, allow_nan=False, allow_infinity=False)]
     least, most = None if low is None else math.ceil(low), None if high is None else math.floor(high)
@@ -54,18 +54,18 @@ def _numbers(rules: Rules) -> SearchStrategy[Any]:
     return st.one_of(drawn)
 
 
-def _texts(rules: Rules) -> SearchStrategy[str]:
+def _texts(rules: ResolvedSchema) -> SearchStrategy[str]:
     least, most = rules.get("minLength", 0), rules.get("maxLength")
     if "format" in rules:
         in_format = _IN_FORMAT[rules["format"]]
-        return in_format.filter(functools.partial(fits, rules)) if least or most is not None else in_format
+        return in_format.filter(functools.partial(is_valid, rules)) if least or most is not None else in_format
     drawn = st.text(min_size=least, max_size=most)
     if most:
         drawn |= st.text(min_size=1, max_size=min(3, most)).map(lambda few: "".join(islice(cycle(few), most)))
     return drawn
 
 
-def _arrays(rules: Rules) -> SearchStrategy[list[Any]]:
+def _arrays(rules: ResolvedSchema) -> SearchStrategy[list[Any]]:
     """Draw short arrays, item by item, and long ones that repeat a few items, since each item drawn costs time."""
     item = _drawn(rules.get("items", {}))
     least = rules.get("minItems", 0)
@@ -77,7 +77,7 @@ def _arrays(rules: Rules) -> SearchStrategy[list[Any]]:
     return short | few.map(lambda items: [copy.deepcopy(each) for each in islice(cycle(items), most)])
 
 
-def _objects(rules: Rules) -> SearchStrategy[dict[str, Any]]:
+def _objects(rules: ResolvedSchema) -> SearchStrategy[dict[str, Any]]:
     if "properties" not in rules and "required" not in rules:
         return st.dictionaries(st.text(), _ANYTHING, max_size=3)
     members, required = rules.get("properties", {}), rules.get("required", ())
@@ -135,7 +135,7 @@ _IN_FORMAT: dict[str, SearchStrategy[str]] = {"uri": _LINKS | _IMAGES, "date-tim
 _FLAGS = st.booleans()
 
 
-_OF_KIND: dict[str, Callable[[Rules], SearchStrategy[Any]]] = {
+_OF_KIND: dict[str, Callable[[ResolvedSchema], SearchStrategy[Any]]] = {
     "null": lambda rules: st.none(),
     "boolean": lambda rules: st.booleans(),
     "integer": _integers,

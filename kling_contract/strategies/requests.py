@@ -10,7 +10,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from kling_contract.contract import Contract, Lifecycle, Step, Timeline, chosen
 from kling_contract.mutations import Mutation, mutations
-from kling_contract.schema_values.rules import fits, plain
+from kling_contract.schema_values.rules import is_valid, resolve
 from kling_contract.strategies.drawing import _drawn, _members, _Named, matching
 
 __all__ = ["error_bodies", "generations", "invalid_requests", "timelines", "valid_requests"]
@@ -81,7 +81,7 @@ def _generations(contract: Contract, status: str) -> SearchStrategy[dict[str, An
     answers = contract.observed.answers
     shown = answers.get.get(status, answers.create)
     elsewhere = {name for shape in answers.get.values() for name in shape}
-    schema = plain(contract.generation_schema)
+    schema = resolve(contract.generation_schema)
     always: _Named = []
     maybe: _Named = []
     for name, rules in schema["properties"].items():
@@ -93,7 +93,7 @@ def _generations(contract: Contract, status: str) -> SearchStrategy[dict[str, An
             always.append((name, _drawn(rules)))
         elif name not in elsewhere:
             maybe.append((name, _drawn(rules)))
-        elif fits(rules, None):
+        elif is_valid(rules, None):
             maybe.append((name, st.none()))
     return _members(always, maybe)
 

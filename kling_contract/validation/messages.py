@@ -59,7 +59,7 @@ def check_request(
                     part="header",
                 )
             )
-        violations += validator_for(contract).text(_body(request), strictness)
+        violations += validator_for(contract).validate_text(_body(request), strictness)
     return violations
 
 
@@ -96,7 +96,7 @@ def check_response(
     schema = operation.responses[status]
     if schema is None:
         return []
-    return _response_judge(contract, operation.id, status).text(_body(response))
+    return _response_judge(contract, operation.id, status).validate_text(_body(response))
 
 
 def operation_of(contract: Contract, method: str, url: str) -> tuple[Violation | None, Operation | None]:
@@ -143,7 +143,7 @@ def _checked_query(
     for name, value in parse_qsl(query, keep_blank_values=True):
         before = values.get(name)
         values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
-    return MappingProxyType(values), tuple(_query_judge(contract, operation).payload(values, strictness))
+    return MappingProxyType(values), tuple(_query_judge(contract, operation).validate_value(values, strictness))
 
 
 @functools.lru_cache(maxsize=64)

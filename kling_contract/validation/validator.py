@@ -11,8 +11,9 @@ import jsonschema_rs
 
 from kling_contract.contract import Contract, chosen, history
 from kling_contract.contract.observed import Tolerated
+from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.location import locate
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.validation import wording
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness
@@ -39,10 +40,10 @@ def validate(
     takes what the live service is known to take, as a warning; "off" makes everything a warning from which a generation
     can still be made. Raise UnknownRevision for a revision that there is not, and ValueError for another strictness.
     """
-    judge = validator_for(chosen(contract, revision))
+    validator = validator_for(chosen(contract, revision))
     if isinstance(payload, (bytes, bytearray, str)):
-        return judge.text(payload if isinstance(payload, str) else bytes(payload), strictness)
-    return judge.payload(payload, strictness)
+        return validator.validate_text(payload if isinstance(payload, str) else bytes(payload), strictness)
+    return validator.validate_value(payload, strictness)
 
 
 class Validator:
@@ -68,18 +69,18 @@ class Validator:
         self._undeclared = undeclared
         self._part = part
 
-    def text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
+    def validate_text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
         """Judge JSON text. Text that is no JSON draws the one violation "json"."""
-        return self.parsed(text, strictness)[1]
+        return self.parse_and_validate(text, strictness)[1]
 
-    def parsed(self, text: bytes | str, strictness: Strictness = "lax") -> tuple[Any, list[Violation]]:
+    def parse_and_validate(self, text: bytes | str, strictness: Strictness = "lax") -> tuple[Any, list[Violation]]:
         """Judge JSON text as `text` does; return the decoded value too (None when it is no JSON)."""
         check_strictness(strictness)
         try:
             value = parse(text)
         except InvalidJson as bad:
             return None, [Violation("", _NOT_JSON, bad.reason, part=self._part, line=bad.line, column=bad.column)]
-        violations = self.payload(value, strictness)
+        violations = self.validate_value(value, strictness)
         if violations:
             named = {violation.pointer for violation in violations if violation.rule in (_UNDECLARED, _DEPRECATED)}
             places = locate(text, {violation.pointer for violation in violations}, names=named)
@@ -89,7 +90,7 @@ class Validator:
             ]
         return value, violations
 
-    def payload(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
+    def validate_value(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
         """Judge a decoded JSON value."""
         check_strictness(strictness)
         try:

@@ -67,7 +67,7 @@ def hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract:
     """Return how to mend it, or None when there is nothing better to say than the rule itself."""
     if rule == "undeclared":
         declared = [name for name in schema.get("properties", ()) if name != "$schema"]
-        past = history.story(contract, path) if contract else None
+        past = history.fate_of(contract, path) if contract else None
         near = nearest(str(path[-1]), declared)
         return past or (f"did you mean {near[0]}?" if near else None)
     if rule == "required":

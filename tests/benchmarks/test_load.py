@@ -24,7 +24,7 @@ from tests.support.calls import creating, polling
 CONTRACT = Contract.load()
 CONNECTIONS, GENERATIONS = 64, 10_000
 RATE = 40.0  # a generation ends after five seconds: some while they are polled, whatever the machine
-ORDER = [step.status for step in CONTRACT.timeline.steps]
+ORDER = [step.status for step in CONTRACT.observed.timeline.steps]
 MEGABYTE = 2**20
 
 

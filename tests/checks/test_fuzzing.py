@@ -18,7 +18,8 @@ from fake_server import FakeServer
 from kling_contract.checks.fuzzing import PHASES, Attack, attack
 from kling_contract.checks.runner import Inspection
 from kling_contract.contract import Contract, revisions
-from kling_contract.jsontext.parser import InvalidJson, parse
+from kling_contract.errors import InvalidJson
+from kling_contract.jsontext.parser import parse
 from tests.support.broken_fakes import Twisted, other_refusal, other_success
 from tests.support.referee import referee
 from tests.support.targets import KEY, in_process, over_a_port

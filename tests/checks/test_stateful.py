@@ -123,7 +123,7 @@ def test_threads_see_one_history(door: Callable[[FakeServer], AbstractContextMan
                 seen = target.generation(target.poll(generation_id), target.polling)
                 yield Look(began, next(moments), seen.id, seen.status)
                 assert seen.id == generation_id
-                clock.advance(fake.contract.timeline.final.at / 40)
+                clock.advance(fake.contract.observed.timeline.final.at / 40)
 
     with door(fake) as target, ThreadPoolExecutor(THREADS) as pool:
         looks = [look for seen in pool.map(lambda _: list(life(target)), range(THREADS)) for look in seen]

@@ -398,7 +398,7 @@ def test_the_demo_shows_the_whole_way(run: Run, tmp_path: Path) -> None:
     """The demo prints each status with its time, the bill, the saved video, and three mistakes."""
     done = run("demo")
     assert (done.code, done.err) == (0, "")
-    for step in CONTRACT.timeline.steps:
+    for step in CONTRACT.observed.timeline.steps:
         assert step.status in done.out
     assert f"{CONTRACT.price(5):,}" in done.out
     assert (tmp_path / "kling-demo.mp4").read_bytes() == (FIXTURES / "media" / "kling-5s.mp4").read_bytes()

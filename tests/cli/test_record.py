@@ -106,7 +106,7 @@ def test_a_session_is_recorded(record: Callable[..., Recorder], how: signal.Sign
     with fake.listen() as upstream:
         recorder = record(upstream)
         made = recorder.send(creating(CONTRACT)).json()["id"]
-        while recorder.send(polling(CONTRACT, made)).json()["status"] != CONTRACT.timeline.final.status:
+        while recorder.send(polling(CONTRACT, made)).json()["status"] != CONTRACT.observed.timeline.final.status:
             pass
         code, said, wrong = recorder.end(how)
     path = recorder.folder / "session.har"

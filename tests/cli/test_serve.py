@@ -30,7 +30,7 @@ from tests.support import ROOT
 from tests.support.calls import KEY, creating, payload, polling
 
 CONTRACT = Contract.load()
-END = CONTRACT.timeline.final
+END = CONTRACT.observed.timeline.final
 
 
 @dataclass
@@ -133,7 +133,7 @@ def test_the_control_path_is_served_and_can_be_left_out() -> None:
 @pytest.mark.parametrize("progression", ["immediate", "polls"])
 def test_the_progression_is_as_asked(progression: str) -> None:
     """immediate ends at the first poll and polls goes a step with each, whatever the time; the first lines say so."""
-    expected = [step.status for step in CONTRACT.timeline.steps]
+    expected = [step.status for step in CONTRACT.observed.timeline.steps]
     with serving("--rate", "0", "--progression", progression) as served:
         made = served.create()
         seen = [served.status(made) for _ in expected]
@@ -217,7 +217,7 @@ def test_a_log_that_nobody_reads_any_more_costs_no_answer() -> None:
         served.process.stderr.readline()
         served.process.stderr.close()
         made = [served.create() for _ in range(5)]
-        assert [served.status(each) for each in made] == [CONTRACT.timeline.steps[0].status] * len(made)
+        assert [served.status(each) for each in made] == [CONTRACT.observed.timeline.steps[0].status] * len(made)
         assert served.http.get("/_fake/ledger").json()["total"] == len(made)
         assert ended_by_sigterm(served)
         assert served.process.stdout is not None
@@ -229,7 +229,7 @@ def test_a_log_that_is_not_read_stops_nothing() -> None:
     """With --log and far more lines than a pipe holds, unread, calls are answered, and SIGTERM ends the server."""
     with serving("--log", "--rate", "0") as served:
         busy(served, 1_300)
-        assert served.status(served.create()) == CONTRACT.timeline.steps[0].status
+        assert served.status(served.create()) == CONTRACT.observed.timeline.steps[0].status
         assert ended_by_sigterm(served)
         assert served.process.stderr is not None
         assert 0 < len(served.process.stderr.readlines()) < 1_300

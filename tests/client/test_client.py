@@ -1042,7 +1042,7 @@ def test_a_photograph_becomes_a_generation(sort: str, package: str) -> None:
     assert done.video is not None
     assert done.video.url is not None
     interval = POLLING.interval
-    assert clock.now() - begin == math.ceil(CONTRACT.timeline.final.at / interval) * interval
+    assert clock.now() - begin == math.ceil(CONTRACT.observed.timeline.final.at / interval) * interval
     assert len(fake.generations) == 1
 
 

@@ -22,7 +22,7 @@ from referencing.jsonschema import DRAFT202012
 
 from fake_server import FakeServer, Scenario
 from fake_server.messages import Headers, Request
-from fake_server.service.responses import Answers
+from fake_server.service.responses import Responses
 from kling_contract import Contract, VirtualClock, revisions, validate
 from kling_contract.contract.documents import FIXTURES, SCHEMAS, read_json
 
@@ -176,7 +176,7 @@ def test_answers_fit_the_generation_schema(contract: Contract) -> None:
 
 def test_refusals_fit_the_error_schema(contract: Contract) -> None:
     """Every refusal that a revision knows has the envelope of its time and a documented status."""
-    answers, referee = Answers(contract, random.Random(1)), _referee(contract.revision.id, "error")
+    answers, referee = Responses(contract, random.Random(1)), _referee(contract.revision.id, "error")
     documented = {status for operation in contract.operations.values() for status in operation.responses}
     violations = validate({}, contract=contract)
     assert violations

@@ -26,7 +26,7 @@ MODEL = CONTRACT.request_schema["properties"]["model"]["enum"][0]
 PAYLOAD = {"model": MODEL, "image_url": "https://example.com/a.png", "prompt": "It's a cat."}
 CREATE, GET = CONTRACT.create, CONTRACT.get
 (PARAMETER,) = GET.query["required"]
-FINAL = CONTRACT.timeline.final.at
+FINAL = CONTRACT.observed.timeline.final.at
 CLAIMS = ["created_once", "billed", "no_violations", "polled_until_done", "stopped_on_error"]
 
 
@@ -298,7 +298,7 @@ def test_like_exchanges_share_a_line() -> None:
     made = program.create()
     program.poll(made, 1000, every=1)
     lines = program.fails("billed", 1).splitlines()
-    assert len([line for line in lines if " GET " in line]) == len(CONTRACT.timeline.steps)
+    assert len([line for line in lines if " GET " in line]) == len(CONTRACT.observed.timeline.steps)
     assert sum(int(found[1]) for line in lines if (found := re.search(r"\(x (\d+), until", line))) == 1000
     for number in range(1000):
         program.http.get(f"/{number}")

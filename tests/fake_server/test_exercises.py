@@ -61,7 +61,7 @@ def test_every_shipped_scenario_is_played() -> None:
     assert (happy.ended, happy.created, happy.error) == ("finished", 1, None)
     assert happy.result.video.url == next(iter(happy.fake.generations.values())).video_url
     assert happy.cost == CONTRACT.price(CONTRACT.video_seconds(PAYLOAD))
-    assert happy.seconds >= CONTRACT.timeline.final.at
+    assert happy.seconds >= CONTRACT.observed.timeline.final.at
     assert happy.polls == sum(exchange.operation == GET.id for exchange in happy.fake.journal)
     assert isinstance(report["fails"].error, GenerationFailed)
     assert report["fails"].cost == 0
@@ -156,7 +156,7 @@ def test_without_virtual_time_polls_can_move_a_generation() -> None:
 
     (outcome,) = exercise(call, scenarios=["happy"], virtual_time=False, progression="polls")
     assert (outcome.ended, seen, outcome.seconds) == ("finished", [before], 0)
-    assert outcome.polls <= len(CONTRACT.timeline.steps) + 1
+    assert outcome.polls <= len(CONTRACT.observed.timeline.steps) + 1
 
 
 def test_the_end_of_the_program_is_an_outcome() -> None:

@@ -75,7 +75,7 @@ def test_whatever_is_valid_is_made(payload: dict[str, Any], data: st.DataObject)
     fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
     created = create(fake, payload)
     assert created.status == fake.contract.create.success
-    fake.advance(fake.contract.timeline.final.at)
+    fake.advance(fake.contract.observed.timeline.final.at)
     done = get(fake, created.json()["id"]).json()
     assert fake.contract.lifecycle.succeeded(done["status"])
     film = fake.handle(Request("GET", done["video"]["url"]))
@@ -379,7 +379,7 @@ def test_videos_are_where_the_answer_says() -> None:
     created = fake.handle(Request("POST", origin + operation.path, sent, json.dumps(EXAMPLE).encode())).json()
     path = urlsplit(fake.generations[created["id"]].video_url).path
     assert fake.handle(Request("GET", origin + path)).status == 404
-    fake.advance(fake.contract.timeline.final.at)
+    fake.advance(fake.contract.observed.timeline.final.at)
     query = urlencode({fake.contract.get.query["required"][0]: created["id"]})
     url = fake.handle(Request("GET", f"{origin}{operation.path}?{query}", Headers(KEY))).json()["video"]["url"]
     assert url == origin + path
@@ -436,7 +436,7 @@ def test_immediate_is_over_at_the_first_poll(revision: str, scenario: str) -> No
 def test_polls_move_their_own_generation(polled: list[int], seconds: float) -> None:
     """With "polls" the n-th poll of a generation shows the n-th step, whatever the time and whichever others are polled."""
     fake = FakeServer(progression="polls")
-    steps = fake.contract.timeline.steps
+    steps = fake.contract.observed.timeline.steps
     ids = [create(fake, EXAMPLE).json()["id"] for _ in range(3)]
     seen = [0, 0, 0]
     for which in polled:
@@ -459,7 +459,7 @@ def test_a_poll_that_is_not_answered_moves_nothing() -> None:
     for _ in range(3):
         get(fake, generation_id)
     get(fake, "no-such-id")
-    assert get(fake, generation_id).json()["status"] == fake.contract.timeline.steps[0].status
+    assert get(fake, generation_id).json()["status"] == fake.contract.observed.timeline.steps[0].status
 
 
 def test_a_progression_must_be_one() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from kling_contract import Contract, revisions
 from kling_contract.errors import DocumentError
-from kling_contract.schema_values.rules import plain, smallest
+from kling_contract.schema_values.rules import minimal_value, resolve
 from tests.support.referee import referee
 from tests.support.small_schemas import SCHEMAS
 
@@ -18,15 +18,15 @@ from tests.support.small_schemas import SCHEMAS
 def test_the_documents_can_be_read(revision: str) -> None:
     """Every schema that is shipped can be drawn from, and what is left of it says the same."""
     for schema in Contract.load(revision).schemas.values():
-        rules = plain(schema)
-        assert not referee(schema)(smallest(rules))
-        assert plain(rules) == rules
+        rules = resolve(schema)
+        assert not referee(schema)(minimal_value(rules))
+        assert resolve(rules) == rules
 
 
 @given(SCHEMAS)
 def test_the_smallest_value_fits(schema: dict[str, Any]) -> None:
     """The smallest value of a schema is valid under it."""
-    assert not referee(schema)(smallest(plain(schema)))
+    assert not referee(schema)(minimal_value(resolve(schema)))
 
 
 def test_references_are_followed() -> None:
@@ -35,13 +35,13 @@ def test_references_are_followed() -> None:
         "$defs": {"a/b": {"type": "string", "title": "kept out"}},
         "properties": {"x": {"$ref": "#/$defs/a~1b", "description": "also out", "minLength": 2}},
     }
-    assert plain(schema) == {"properties": {"x": {"type": "string", "minLength": 2}}}
+    assert resolve(schema) == {"properties": {"x": {"type": "string", "minLength": 2}}}
 
 
 def test_annotations_are_kept_on_demand() -> None:
     """Annotations are left out but for those asked for; what begins with x- is an annotation."""
     schema = {"title": "t", "description": "d", "x-note": 1, "items": True}
-    assert plain(schema, keep=["description"]) == {"description": "d", "items": {}}
+    assert resolve(schema, keep=["description"]) == {"description": "d", "items": {}}
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_annotations_are_kept_on_demand() -> None:
 def test_what_cannot_be_drawn_from_is_refused(schema: Any, said: str) -> None:
     """A keyword, format or reference that is not understood is an error that says where it stands."""
     with pytest.raises(DocumentError, match=said):
-        plain(schema)
+        resolve(schema)

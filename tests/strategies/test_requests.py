@@ -18,7 +18,7 @@ from jsonschema_rs import Draft202012Validator
 
 from kling_contract import Contract, Timeline, revisions, validate
 from kling_contract.mutations import mutations
-from kling_contract.schema_values.rules import bounds, kinds, options, plain
+from kling_contract.schema_values.rules import bounds, enum_values, resolve, types
 from kling_contract.strategies import error_bodies, generations, invalid_requests, matching, timelines, valid_requests
 from tests.support.referee import referee
 from tests.support.small_schemas import SCHEMAS
@@ -36,7 +36,7 @@ def _holds(schema: Any, value: Any) -> bool:
 
 def _facts(rules: Any, value: Any, at: str = "") -> Iterator[tuple[str, str, Any]]:
     """Yield what a drawn value reaches of what its schema allows: members, listed values, ends of ranges, lengths of arrays."""
-    listed = options(rules)
+    listed = enum_values(rules)
     if listed is not None:
         yield at, "is", value
     elif isinstance(value, dict):
@@ -53,7 +53,7 @@ def _facts(rules: Any, value: Any, at: str = "") -> Iterator[tuple[str, str, Any
 
 def _expected(rules: Any, at: str = "") -> Iterator[tuple[str, str, Any]]:
     """Yield all that has to be reached."""
-    for value in options(rules) or []:
+    for value in enum_values(rules) or []:
         yield at, "is", value
     for name, member in rules.get("properties", {}).items():
         yield f"{at}/{name}", "is there", True
@@ -62,7 +62,7 @@ def _expected(rules: Any, at: str = "") -> Iterator[tuple[str, str, Any]]:
         yield from _expected(rules["items"], f"{at}/0")
         yield from ((at, "has", rules[limit]) for limit in ("minItems", "maxItems") if limit in rules)
         yield from [] if rules.get("minItems") else [(at, "has", 0)]
-    for end in bounds(rules, "number" if "number" in kinds(rules) else "integer"):
+    for end in bounds(rules, "number" if "number" in types(rules) else "integer"):
         if end is not None:
             yield at, "is", end
 
@@ -114,7 +114,7 @@ def test_valid_requests_are_valid(revision: str, data: st.DataObject) -> None:
 @EACH_REVISION
 def test_valid_requests_reach_everything(revision: str) -> None:
     """Every member, every listed value, both ends of every range and the limits of every array come up."""
-    rules = plain(Contract.load(revision).request_schema)
+    rules = resolve(Contract.load(revision).request_schema)
     _draw_all(valid_requests(revision=revision), set(_expected(rules)), lambda drawn: _facts(rules, drawn))
 
 

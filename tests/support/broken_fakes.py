@@ -30,7 +30,7 @@ LIFECYCLE = CONTRACT.lifecycle
 FIRST = LIFECYCLE.initial
 (SUCCESS,) = [status for status in LIFECYCLE.statuses if LIFECYCLE.succeeded(status)]
 (FAILURE,) = [status for status in LIFECYCLE.statuses if LIFECYCLE.failed(status)]
-STEPS = [{"status": step.status, "at": step.at} for step in CONTRACT.timeline.steps]
+STEPS = [{"status": step.status, "at": step.at} for step in CONTRACT.observed.timeline.steps]
 (ID_PARAMETER,) = CONTRACT.get.query["required"]
 
 
@@ -524,7 +524,7 @@ by_options(
     "success_turns_to_failure",
     "a generation that has succeeded fails later on",
     made.claim_statuses_go_forward,
-    scenario={"timeline": [*STEPS, {"status": FAILURE, "at": CONTRACT.timeline.final.at + 300}]},
+    scenario={"timeline": [*STEPS, {"status": FAILURE, "at": CONTRACT.observed.timeline.final.at + 300}]},
 )
 
 

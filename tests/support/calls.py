@@ -1,4 +1,4 @@
-"""A create and a poll, as requests of the contract's own making."""
+"""Requests for tests: a create, a poll, and a call of the control API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = "a-key-of-the-tests"
 
 
 def payload(contract: Contract, **more: Any) -> dict[str, Any]:
-    """Return a body that has what is required, and `more`."""
+    """Return a body with the required members, and `more`."""
     properties = contract.request_schema["properties"]
     required = contract.request_schema["required"]
     made = {name: properties[name].get("enum", ["https://images.example/cat.png"])[0] for name in required}
@@ -43,7 +43,7 @@ def polling(contract: Contract, generation_id: str, *, base: str | None = None) 
 
 
 def asking(path: str, body: Any = None, *, base: str = "http://127.0.0.1:8080", **headers: str) -> Request:
-    """Return a request for the control path: a POST of `body` as JSON, or a GET where there is none."""
+    """Return a request to the control API: a POST of `body` as JSON, or a GET if it is None."""
     if body is None:
         return Request("GET", f"{base}/_fake/{path}", Headers(headers))
     sent: Mapping[str, str] = {"content-type": "application/json", **headers}

@@ -50,7 +50,7 @@ def test_text_and_value_are_judged_alike(data: st.DataObject) -> None:
     mutation = data.draw(st.sampled_from(mutations()))
     text = json.dumps(mutation.payload, indent=data.draw(st.sampled_from([None, 0, 2])))
     judged = validate(text)
-    assert [replace(each, line=None, column=None) for each in judged] == validator_for(CONTRACT).payload(
+    assert [replace(each, line=None, column=None) for each in judged] == validator_for(CONTRACT).validate_value(
         mutation.payload
     )
     assert judged == validate(text.encode())
@@ -241,7 +241,7 @@ def judged(
     schema: dict[str, Any], value: Any, strictness: Strictness = "lax", **options: Any
 ) -> list[tuple[str, str, str]]:
     """Return what a judge of a schema of its own finds."""
-    found = Validator(schema, contract=CONTRACT, **options).payload(value, strictness)
+    found = Validator(schema, contract=CONTRACT, **options).validate_value(value, strictness)
     return [(each.pointer, each.rule, each.severity) for each in found]
 
 
@@ -290,16 +290,16 @@ def test_a_notice_stays_a_notice(strictness: Strictness) -> None:
 def test_only_bodies_have_a_history(part: str) -> None:
     """Since when a rule holds is known of the payload of a create alone; elsewhere its part stands before the place."""
     schema = CONTRACT.request_schema
-    for violation in Validator(schema, contract=CONTRACT, part=part).payload({}):
+    for violation in Validator(schema, contract=CONTRACT, part=part).validate_value({}):
         assert violation.since is None
         assert str(violation).startswith(f"{part} /")
-    assert all(each.since for each in Validator(schema, contract=CONTRACT).payload({}))
+    assert all(each.since for each in Validator(schema, contract=CONTRACT).validate_value({}))
 
 
 def test_a_deprecated_member_is_told_what_its_description_says() -> None:
     """The message about a deprecated member repeats the member's own description, not that of the whole."""
     schema = {"description": "Whole.", "properties": {"old": {"deprecated": True, "description": "Use new."}}}
-    (violation,) = Validator(schema, contract=CONTRACT).payload({"old": 1})
+    (violation,) = Validator(schema, contract=CONTRACT).validate_value({"old": 1})
     assert violation.message == "old is deprecated. Use new."
 
 

@@ -1,11 +1,13 @@
-"""Claims about the control path: what steers a fake from outside, what it tells, and whom it refuses."""
+"""Claims about the control API: how it steers a fake, what it returns, and whom it refuses."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
+from fake_server.adapters import control
 from fake_server.adapters.control import ControlApi
+from fake_server.adapters.control_pages import Pages
 from fake_server.adapters.delivery import deliver
 from fake_server.messages import Headers
 from fake_server.scenario.scenario import scenarios
@@ -54,7 +58,7 @@ def status(fake: ControlApi, generation_id: str) -> str:
 
 
 def test_everything_else_goes_through() -> None:
-    """Other requests are answered as without a control path, and those to it leave no trace in the fake."""
+    """Other requests are answered as without a control API, and those to it leave no trace in the fake."""
     fake, bare = FakeServer(), FakeServer()
     front = ControlApi(fake)
     requests = [creating(CONTRACT), creating(CONTRACT, {}), replace(creating(CONTRACT), url="http://a/_fake")]
@@ -151,7 +155,7 @@ def test_scenarios_of_their_own_are_played() -> None:
         ({"name": "mine", "answers": {"create": {"id": "{nonsense}"}}}, "nonsense"),
         ([], "name of a scenario"),
         (5, "name of a scenario"),
-        (b"{", "no JSON"),
+        (b"{", "not JSON"),
     ],
 )
 def test_what_cannot_be_played_changes_nothing(sent: Any, said: str) -> None:
@@ -203,9 +207,9 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert sent.status == 200
     assert sent.json() == told(fake, f"generation?id={fails}")
     for _ in range(len(FAILURE.steps)):
-        told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+        told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
         seen = status(fake, fails), status(fake, completes)
-    assert seen == (FAILURE.final.status, CONTRACT.timeline.final.status)
+    assert seen == (FAILURE.final.status, CONTRACT.observed.timeline.final.status)
     ledger = told(fake, "ledger")
     assert {charge["generation_id"]: charge["state"] for charge in ledger["charges"]} == {
         fails: "void",
@@ -214,7 +218,7 @@ def test_one_generation_can_be_made_to_fail(progression: Any) -> None:
     assert ledger["booked"] == CONTRACT.price(CONTRACT.video_seconds(payload(CONTRACT)))
     code, message = refused(fake, f"generation?id={completes}", {"timeline": "failure"})
     assert code == 409
-    assert CONTRACT.timeline.final.status in message
+    assert CONTRACT.observed.timeline.final.status in message
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_generations_are_told() -> None:
     """The list has each generation, oldest first, with its status by now, and can be had short; each can be asked for alone."""
     fake = controlled()
     ids = [created(fake)]
-    told(fake, "clock", {"advance": CONTRACT.timeline.final.at})
+    told(fake, "clock", {"advance": CONTRACT.observed.timeline.final.at})
     ids += [created(fake), created(fake)]
     listed = told(fake, "generations")
     assert listed["total"] == 3
@@ -466,3 +470,24 @@ def test_the_port_has_a_control_path() -> None:
         )
         assert client.get("/_fake/generation", params={"id": made.json()["id"]}).json()["id"] == made.json()["id"]
     assert len(fake.journal) == 1
+
+
+def test_the_docstring_lists_every_page() -> None:
+    """The documentation of the module has each page with its methods, and each member that a page returns."""
+    documented = control.__doc__ or ""
+    fake = FakeServer()
+    pages = Pages(fake).by_name
+    called = {(name, method) for method, name in re.findall(r"`(GET|POST) (\w+)", documented)}
+    assert called == {(name, method) for name, page in pages.items() for method in page}
+    fake.handle(creating(CONTRACT))
+    front = ControlApi(fake)
+    generation_id = next(iter(fake.generations))
+    paragraphs = documented.split("\n- ")
+    for name in pages.keys() - {"scenario", "har", "reset"}:
+        (paragraph,) = [part for part in paragraphs if re.match(rf"`GET {name}\b", part)]
+        path = f"generation?id={quote(generation_id, safe='')}" if name == "generation" else name
+        returned = told(front, path)
+        members = {*returned}
+        for entries in (returned.get("exchanges"), returned.get("charges")):
+            members |= {*entries[0]} if entries else set()
+        assert members <= set(re.findall(r"`(\w+)`", paragraph)), name

@@ -89,7 +89,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
     generation = Generation.from_answer(reply.json())
     assert generation.status == contract.lifecycle.initial
     began = fake.clock.now()
-    for step in contract.timeline.steps:
+    for step in contract.observed.timeline.steps:
         clock_of(fake).advance(began + step.at - fake.clock.now())
         asked = poll(contract, generation.id)
         reply = send(asked)
@@ -103,7 +103,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
 def test_the_video_is_what_the_answer_says(send: Send, fake: FakeServer, contract: Contract) -> None:
     """A finished video needs no key, and has the size and the type that were announced, whole or in part."""
     generation = Generation.from_answer(send(create(contract)).json())
-    clock_of(fake).advance(contract.timeline.final.at)
+    clock_of(fake).advance(contract.observed.timeline.final.at)
     video = Generation.from_answer(send(poll(contract, generation.id)).json()).video
     assert video is not None
     assert video.url is not None
@@ -198,7 +198,7 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
         say(Request(method, contract.base_url + contract.get.path, Headers(KEY)))
     say(create(contract, headers=KEY))
     say(poll(contract, ids[0], headers={}))
-    for step in contract.timeline.steps:
+    for step in contract.observed.timeline.steps:
         clock_of(fake).advance(step.at)
         for generation_id in (*ids, ids[0].replace(":", "%3A").replace("/", "%2F")):
             say(poll(contract, generation_id))

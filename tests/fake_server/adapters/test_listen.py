@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.listen import ListenError, listen
+from fake_server.adapters.listen import listen
 from fake_server.messages import Headers
 from kling_contract.clock import VirtualClock
+from kling_contract.errors import ListenError
 from kling_contract.generation import Generation
 from tests.support import ROOT
 
@@ -88,7 +89,7 @@ def test_videos_are_on_the_port_itself() -> None:
         session.headers.update(KEY)
         created = session.request(create.method, url + create.path, json=payload)
         assert created.status_code == create.success
-        fake.clock.advance(fake.contract.timeline.final.at)
+        fake.clock.advance(fake.contract.observed.timeline.final.at)
         asked = {get.query["required"][0]: Generation.from_answer(created.json()).id}
         polled = session.request(get.method, url + get.path, params=asked)
         video = Generation.from_answer(polled.json()).video

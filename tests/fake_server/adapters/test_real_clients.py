@@ -67,7 +67,7 @@ def test_the_providers_own_library(tmp_path: Path) -> None:
         done = run(python, SDK, url)
     assert done.returncode == 0, done.stderr
     seen, size = json.loads(done.stdout)
-    assert list(dict.fromkeys(seen)) == [step.status for step in fake.contract.timeline.steps]
+    assert list(dict.fromkeys(seen)) == [step.status for step in fake.contract.observed.timeline.steps]
     assert size > 10_000
     fake.assert_created_once()
     fake.assert_no_violations()

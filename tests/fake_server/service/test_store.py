@@ -20,16 +20,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
-from fake_server.service.generation import Generation
+from fake_server.service.generation import FakeGeneration
 from fake_server.service.service import Progression
-from fake_server.service.store import StateError, Store
+from fake_server.service.store import Store
 from kling_contract import Contract, VirtualClock, revisions
 from kling_contract.contract import Step, Timeline
+from kling_contract.errors import StateError
 from tests.support import ROOT
 from tests.support.calls import creating, polling
 
 CONTRACT = Contract.load()
-END = CONTRACT.timeline.final
+END = CONTRACT.observed.timeline.final
 PROGRESSIONS = get_args(Progression)
 seldom = settings(max_examples=25)  # each example writes a file or two
 
@@ -75,7 +76,7 @@ TIMELINES = st.lists(TIMES.filter(bool), unique=True, max_size=3).map(
     lambda starts: Timeline((Step("first", 0.0), *(Step(f"at {at}", at) for at in sorted(starts))))
 )
 GENERATIONS = st.builds(
-    Generation,
+    FakeGeneration,
     id=st.text(),
     created_at=TIMES,
     timeline=TIMELINES,
@@ -90,7 +91,7 @@ GENERATIONS = st.builds(
 
 @seldom
 @given(st.lists(GENERATIONS, max_size=5))
-def test_generations_come_back_as_they_were(generations: list[Generation]) -> None:
+def test_generations_come_back_as_they_were(generations: list[FakeGeneration]) -> None:
     """Whatever generations are put, the next store has them, each as it was put last, in the order of their first."""
     last = {generation.id: generation for generation in generations}
     with TemporaryDirectory() as folder:
@@ -281,7 +282,7 @@ def test_what_is_no_state_file_is_left_alone(path: Path, what: str, said: str) -
 
 def test_a_folder_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
     """A state file in a folder that does not exist is refused in one line."""
-    with pytest.raises(StateError, match=r"nowhere.*name a file in a folder that is there"):
+    with pytest.raises(StateError, match=r"nowhere.*name a file in a folder that exists"):
         FakeServer(state=tmp_path / "nowhere" / "state")
 
 
@@ -370,7 +371,7 @@ def test_killed_under_load_it_knows_whatever_it_acknowledged(path: Path) -> None
         for generation, status in seen.items():
             answer = _sent(client, polling(CONTRACT, generation))
             assert answer.status_code == CONTRACT.get.success
-            order = [step.status for step in CONTRACT.timeline.steps]
+            order = [step.status for step in CONTRACT.observed.timeline.steps]
             assert order.index(answer.json()["status"]) >= order.index(status)
 
 

@@ -206,11 +206,11 @@ def _configured(config: pytest.Config) -> dict[str, Any]:
 
 def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return the options of this test's fake: those of the configuration, and over them those of the markers."""
-    options = dict(request.config.stash[_OPTIONS])
+    options: Mapping[str, Any] = request.config.stash[_OPTIONS]
     for marker in reversed(list(request.node.iter_markers("kling"))):
         _check(marker)
         options = _merged(options, marker.kwargs)
-    return options
+    return dict(options)
 
 
 def _merged(options: Mapping[str, Any], nearer: Mapping[str, Any]) -> dict[str, Any]:

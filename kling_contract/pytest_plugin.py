@@ -1,6 +1,7 @@
 """The pytest plugin: fixtures for a fake in this process or on a real port, its clock, and clients of it.
 
 Every run of pytest loads it where the package is installed, so fixtures import what they need only when they are used.
+The module is long because pytest finds options, hooks and fixtures in one module.
 """
 
 from __future__ import annotations

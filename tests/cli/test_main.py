@@ -182,6 +182,7 @@ def test_options_mean_the_same_in_every_command() -> None:
         kinds = {(str(o[shared].type.to_info_dict()), o[shared].default) for o in options.values() if shared in o}
         assert len(kinds) == 1, shared
     assert all("report_files" in o for name, o in options.items() if "format_" in o and name != "check")
+    assert all("-o" in o["output"].opts for o in options.values() if "output" in o)
     for name in ("seed", "revision"):
         assert len({o[name].metavar for o in options.values() if name in o}) == 1, name
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import closing
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -309,13 +310,17 @@ def test_a_wrong_setting_stops_the_run(
     assert "Traceback" not in shown
 
 
-def test_the_command_line_has_every_setting(inner: pytest.Pytester) -> None:
-    """Revision, scenario, strictness and progression can be set on the command line, over the ini file."""
+def test_the_command_line_has_every_setting(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Revision, scenario, strictness and progression can be set on the command line, over the ini file.
+
+    A scenario file is looked for in the working directory.
+    """
     inner.makeini(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
         "kling_strictness = off\nkling_scenario = slow\nkling_revision = latest\nkling_progression = polls\n"
     )
-    inner.path.joinpath("mine.json").write_text(json.dumps({"name": "mine"}))
+    monkeypatch.chdir(inner.mkdir("folder"))
+    Path("mine.json").write_text(json.dumps({"name": "mine"}))
     run(
         inner,
         """
@@ -329,6 +334,7 @@ def test_the_command_line_has_every_setting(inner: pytest.Pytester) -> None:
             assert (kling.scenario.name, kling.progression) == ("happy", "immediate")
             assert kling.contract.revision.id != REVISION
         """.replace("\n        ", "\n"),
+        str(inner.path),
         *("--kling-revision", REVISION),
         *("--kling-scenario", "mine.json"),
         *("--kling-strictness", "strict"),
@@ -344,7 +350,7 @@ def test_more_fakes_are_made_by_the_factory(inner: pytest.Pytester) -> None:
         """
         @pytest.fixture(scope="module")
         def service(kling_server_factory):
-            return kling_server_factory(api_key="mine", scenario="fails")
+            return kling_server_factory(api_key="mine", scenario="fails", state="kling.state")
 
         @pytest.mark.parametrize("before", range(2))
         def test_it(service, before, kling_server):
@@ -364,6 +370,8 @@ def test_more_fakes_are_made_by_the_factory(inner: pytest.Pytester) -> None:
         "off",
         passed=3,
     )
+    with closing(FakeServer(state=inner.path / "kling.state")) as fake:
+        assert len(fake.generations) == 2
 
 
 def test_each_strictness_can_be_chosen(inner: pytest.Pytester) -> None:

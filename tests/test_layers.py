@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     # who brings both together
     "kling_contract.pytest_plugin": (
-        "client clock contract display violation fake_server.adapters fake_server.journal fake_server.messages "
+        "client clock contract display errors violation fake_server.adapters fake_server.journal fake_server.messages "
         "fake_server.scenario fake_server.server"
     ),
     "kling_contract.cli": (

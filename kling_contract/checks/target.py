@@ -151,7 +151,7 @@ class Target:
         if response.status_code != operation.success:
             raise self.broken(response, str(operation.success))
         try:
-            return Generation.from_answer(parse(response.content))
+            return Generation.from_body(parse(response.content))
         except ValueError:
             problem = _unreadable(without_key(response.content, self.key))
             raise self.broken(response, "a generation", problem=problem) from None
@@ -216,7 +216,7 @@ class Target:
 def _unreadable(content: bytes) -> str:
     """Return why a body cannot be read as a generation."""
     try:
-        Generation.from_answer(parse(content))
+        Generation.from_body(parse(content))
     except ValueError as unreadable:
         return str(unreadable)
     return "the key in it makes it unreadable"

@@ -12,14 +12,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from kling_contract.display import printable
 from kling_contract.version import __version__
 from kling_contract.violation import SEVERITIES, Severity, Violation, failing, has_errors
 
-__all__ = ["FORMATS", "FileResult", "Format", "lines", "render"]
+__all__ = [
+    "FORMATS",
+    "FileResult",
+    "Format",
+    "Reportable",
+    "Result",
+    "github_annotations",
+    "junit",
+    "lines",
+    "render",
+    "sarif",
+]
 
 Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
@@ -30,6 +41,43 @@ _COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Reportable(Protocol):
+    """What a report says about one thing that is wrong: a Violation of a payload, or a Finding on a server."""
+
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str | None: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def pointer(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def column(self) -> int | None: ...
+
+
+class Result(Protocol):
+    """What was checked under one name, and what was found, the worst first.
+
+    `unreadable` says why it could not be checked to its end, `skipped` why it was not checked at all (None: it was).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def findings(self) -> Sequence[Reportable]: ...
+    @property
+    def unreadable(self) -> str | None: ...
+    @property
+    def skipped(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +101,11 @@ class FileResult:
         if self.unreadable is not None:
             return [Violation("", _UNREADABLE, self.unreadable, part="file")]
         return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
+
+    @property
+    def skipped(self) -> None:
+        """Return None: every file that is named is checked."""
+        return None
 
 
 def render(results: Iterable[FileResult], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
@@ -82,8 +135,8 @@ def lines(
     if format == "github":
         return _github(results)
     if format == "sarif":
-        return _sarif(results)
-    return _junit(results, failing(fail_on))
+        return sarif(results)
+    return junit(results, fail_on=fail_on)
 
 
 def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
@@ -130,15 +183,21 @@ def _fields(finding: Violation) -> dict[str, Any]:
 
 def _github(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
-    for judged in _counted(results, totals):
-        for each in judged.findings:
-            where = {"file": _relative(judged.name), "line": each.line, "col": each.column, "title": _title(each)}
-            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
-            yield f"::{each.severity} {fields}::{_data(_advice(each))}"
+    yield from github_annotations(_counted(results, totals))
     yield _summary(totals)
 
 
-def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
+def github_annotations(results: Iterable[Result]) -> Iterator[str]:
+    """Yield an annotation of GitHub Actions for each finding."""
+    for result in results:
+        for found in result.findings:
+            where = {"file": _relative(result.name), "line": found.line, "col": found.column, "title": _title(found)}
+            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
+            yield f"::{found.severity} {fields}::{_data(_advice(found))}"
+
+
+def sarif(results: Iterable[Result]) -> Iterator[str]:
+    """Yield a SARIF log line by line; the name of each result is its file."""
     rules: dict[str, int] = {}
     found = (_sarif_result(judged.name, each, rules) for judged in results for each in judged.findings)
     yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
@@ -151,7 +210,7 @@ def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
     yield f'], "tool": {json.dumps({"driver": driver})}}}]}}'
 
 
-def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[str, Any]:
+def _sarif_result(name: str, finding: Reportable, rules: dict[str, int]) -> dict[str, Any]:
     path = _relative(name)
     physical: dict[str, Any] = {"artifactLocation": {"uri": path if "://" in path else quote(path)}}
     if finding.line is not None:
@@ -171,29 +230,38 @@ def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[
     }
 
 
-def _junit(results: Iterable[FileResult], severities: Sequence[Severity]) -> Iterator[str]:
+def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator[str]:
+    """Yield JUnit XML line by line, with a test case for each result; `fail_on` is the least severity that makes one fail."""
     from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
 
+    severities = failing(fail_on)
     cases = []
     totals: Counter[str] = Counter()
     for judged in results:
         findings = judged.findings
         failures = [each for each in findings if each.severity in severities]
         outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
+        if outcome == "passed" and judged.skipped is not None:
+            outcome = "skipped"
         totals[outcome] += 1
         report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
         case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(judged.name))}'
-        if outcome != "passed":
-            worst = findings[0]
-            message = f"{_title(worst)}: {worst.message}" + (f" (and {len(findings) - 1} more)" if findings[1:] else "")
-            about = f"type={quoteattr(_xml(worst.rule))} message={quoteattr(_xml(message))}"
+        if outcome == "skipped":
+            case += f"><skipped message={quoteattr(_xml(judged.skipped or ''))}/></testcase>"
+        elif outcome != "passed":
+            rule, message = _UNREADABLE, judged.unreadable or ""
+            if findings:
+                rule, message = findings[0].rule, f"{_title(findings[0])}: {findings[0].message}"
+                message += f" (and {len(findings) - 1} more)" if findings[1:] else ""
+            about = f"type={quoteattr(_xml(rule))} message={quoteattr(_xml(message))}"
             case += f"><{outcome} {about}>{report}</{outcome}></testcase>"
         else:
             case += f"><system-out>{report}</system-out></testcase>" if findings else "/>"
         cases.append(case.encode("ascii", "xmlcharrefreplace").decode())
     counts = f'tests="{len(cases)}" failures="{totals["failure"]}" errors="{totals["error"]}"'
+    skipped = totals["skipped"]
     yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="0">'
+    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="{skipped}">'
     yield from cases
     yield "</testsuite></testsuites>"
 
@@ -222,25 +290,25 @@ def _summary(totals: Counter[str]) -> str:
     return "; ".join(filter(None, [", ".join(verdicts) or "nothing was judged", ", ".join(findings)]))
 
 
-def _place(name: str, finding: Violation) -> str:
+def _place(name: str, finding: Reportable) -> str:
     numbers = (number for number in (finding.line, finding.column) if number is not None)
     return ":".join([printable(name), *map(str, numbers)])
 
 
-def _where(finding: Violation) -> str:
+def _where(finding: Reportable) -> str:
     outside = "" if finding.part == "body" else finding.part
     return printable(f"{outside} {finding.pointer}".strip() or finding.part)
 
 
-def _title(finding: Violation) -> str:
+def _title(finding: Reportable) -> str:
     return f"{finding.rule} {_where(finding)}"
 
 
-def _advice(finding: Violation) -> str:
+def _advice(finding: Reportable) -> str:
     return f"{finding.message} ({finding.hint})" if finding.hint else finding.message
 
 
-def _told(name: str, finding: Violation) -> str:
+def _told(name: str, finding: Reportable) -> str:
     return f"{_place(name, finding)}  {finding.severity}  {_where(finding)}  {finding.rule}  {_advice(finding)}"
 
 

@@ -1,4 +1,4 @@
-"""A violation: one thing that is wrong with a message, and how grave it is."""
+"""Violations: what is wrong with a message, how severe it is, and the violations of one file together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Literal, get_args
 __all__ = [
     "SEVERITIES",
     "STRICTNESS",
+    "UNREADABLE",
+    "FileResult",
     "Severity",
     "Strictness",
     "Violation",
@@ -31,10 +33,10 @@ STRICTNESS: tuple[Strictness, ...] = get_args(Strictness)
 class Violation:
     """One thing that is wrong.
 
-    `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be); `rule` the
-    JSON Schema keyword that is broken, or "json" (no JSON at all), "undeclared" or "deprecated"; `since` the oldest known revision
-    from which on the rule has held (None: not known); `hint` how to mend it (None: no idea); `part` which part of the
-    message it is in; `line` and `column`, from 1, are given when a text was judged.
+    `pointer` is the JSON pointer of the value ("" is the whole; of a missing member, where it belongs); `rule` the JSON
+    Schema keyword that is broken, or "json" (not JSON at all), "undeclared" or "deprecated"; `hint` how to correct it (None:
+    unknown); `since` the oldest known revision that has the rule (None: unknown); `part` the part of the message that is
+    wrong; `line` and `column`, from 1, are there if a text was validated.
     """
 
     pointer: str
@@ -73,14 +75,14 @@ _REASONS_BY_PART = {
 
 
 def check_strictness(strictness: Strictness) -> Strictness:
-    """Return `strictness`. Raise ValueError, which lists what there is, when it is none."""
+    """Return `strictness`. Raise ValueError, which lists the choices, if it is none of them."""
     if strictness not in STRICTNESS:
         raise ValueError(f"strictness must be one of {', '.join(STRICTNESS)}, not {strictness!r}")
     return strictness
 
 
 def has_errors(violations: Sequence[Violation]) -> bool:
-    """Is there an error among these violations?"""
+    """Return whether one of the violations is an error."""
     return any(violation.severity == "error" for violation in violations)
 
 
@@ -91,3 +93,33 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
 def failing(fail_on: Severity) -> Sequence[Severity]:
     """Return the severities that are as bad as `fail_on`, or worse."""
     return SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+
+
+UNREADABLE = "unreadable"
+"""The rule of the one violation of a file that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """The violations of one file, or of whatever else was checked under a `name`, such as a recorded exchange.
+
+    `unreadable` says why it could not be checked at all (None: it was).
+    """
+
+    name: str
+    violations: Sequence[Violation] = ()
+    unreadable: str | None = None
+
+    @property
+    def verdict(self) -> Literal["accepted", "refused", "unreadable"]:
+        """Whether the contract accepts it."""
+        if self.unreadable is not None:
+            return "unreadable"
+        return "refused" if has_errors(self.violations) else "accepted"
+
+    @property
+    def by_severity(self) -> list[Violation]:
+        """The violations, the worst first; one that could not be checked has one violation, which says why."""
+        if self.unreadable is not None:
+            return [Violation("", UNREADABLE, self.unreadable, part="file")]
+        return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))

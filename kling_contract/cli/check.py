@@ -220,7 +220,7 @@ def _recorded(
     tried = {contract.revision.id: validate_recording(har, contract=contract) for contract in contracts}
     failing = violation.failing(fail_on)
     counts = {
-        name: sum(any(found.severity in failing for found in each.findings) for each in judged)
+        name: sum(any(found.severity in failing for found in each.by_severity) for each in judged)
         for name, judged in tried.items()
     }
     chosen = best(counts)

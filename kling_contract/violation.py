@@ -33,10 +33,10 @@ STRICTNESS: tuple[Strictness, ...] = get_args(Strictness)
 class Violation:
     """One thing that is wrong.
 
-    `pointer` is the JSON pointer of the value ("" is the whole; of a missing member, where it belongs); `rule` the JSON
-    Schema keyword that is broken, or "json" (not JSON at all), "undeclared" or "deprecated"; `hint` how to correct it (None:
-    unknown); `since` the oldest known revision that has the rule (None: unknown); `part` the part of the message that is
-    wrong; `line` and `column`, from 1, are there if a text was validated.
+    `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be). `rule` is the JSON
+    Schema keyword that is broken, or "json" (not JSON at all), "undeclared" or "deprecated". `since` is the oldest known
+    revision from which on the rule has held (None: unknown). `hint` says how to fix it (None: there is no advice). `part` is
+    the part of the message that it is in. `line` and `column` count from 1 (None: what was validated is not a text).
     """
 
     pointer: str
@@ -75,23 +75,23 @@ _REASONS_BY_PART = {
 
 
 def check_strictness(strictness: Strictness) -> Strictness:
-    """Return `strictness`. Raise ValueError, which lists the choices, if it is none of them."""
+    """Return `strictness`. Raise ValueError, which lists the possible ones, for anything else."""
     if strictness not in STRICTNESS:
         raise ValueError(f"strictness must be one of {', '.join(STRICTNESS)}, not {strictness!r}")
     return strictness
 
 
 def has_errors(violations: Sequence[Violation]) -> bool:
-    """Return whether one of the violations is an error."""
+    """Return whether one of these violations is an error."""
     return any(violation.severity == "error" for violation in violations)
 
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
-"""The worst first."""
+"""The worst one first."""
 
 
 def failing(fail_on: Severity) -> Sequence[Severity]:
-    """Return the severities that are as bad as `fail_on`, or worse."""
+    """Return the severities that are as bad as `fail_on` or worse."""
     return SEVERITIES[: SEVERITIES.index(fail_on) + 1]
 
 

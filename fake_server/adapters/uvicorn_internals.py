@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import ssl
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -65,9 +68,10 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_ready()
-        if not self.should_exit:
-            await self._stopped.wait()
+        with _signals_waking(self._loop):
+            self._on_ready()
+            if not self.should_exit:
+                await self._stopped.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -84,6 +88,25 @@ class Server(uvicorn.Server):
         await asyncio.sleep(0)  # the transports close their sockets
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_GRACE)
+
+
+@contextlib.contextmanager
+def _signals_waking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Let a signal wake the loop, whichever thread it is delivered to: a loop that only waits runs no handler otherwise."""
+    if threading.current_thread() is not threading.main_thread() or sys.platform == "win32":  # there asyncio does it
+        yield
+        return
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        for end in (sender, receiver):
+            end.setblocking(False)
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(receiver, receiver.recv, 4096)
+        try:
+            yield
+        finally:
+            loop.remove_reader(receiver)
+            signal.set_wakeup_fd(before)
 
 
 def transport_of(send: Callable[..., Any]) -> asyncio.Transport | None:

@@ -1,4 +1,4 @@
-"""What was sent to the fake, and what did it say? The latest exchanges, without any key."""
+"""The journal: the latest exchanges of a fake, without API keys."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
+from fake_server.journal.har import archive
 from fake_server.journal.redaction import hidden, without_keys
 from fake_server.messages import Exchange
 from kling_contract.contract import Contract, Operation
@@ -14,25 +15,25 @@ __all__ = ["Journal"]
 
 
 class Journal(Sequence[Exchange]):
-    """The latest exchanges, oldest first: at most `exchanges` of them, holding at most `bytes_` bytes of bodies
-    and URLs.
+    """The latest exchanges, oldest first: at most `max_exchanges`, with at most `max_bytes` of bodies, URLs, header fields
+    and violations. The latest one is kept whatever its size.
 
-    `contract` says which of them are creates and polls. `dropped` counts those that had to go. Reading it while requests
-    come in is safe.
+    `contract` says which of them are creates and polls. `dropped` counts those that were dropped. It can be read while
+    requests come in.
     """
 
-    def __init__(self, contract: Contract, *, exchanges: int = 10_000, bytes_: int = 64 * 2**20) -> None:
+    def __init__(self, contract: Contract, *, max_exchanges: int = 10_000, max_bytes: int = 64 * 2**20) -> None:
         self._contract = contract
         self._kept: deque[Exchange] = deque()
-        self._limit = exchanges
-        self._bytes_limit = bytes_
+        self._max_exchanges = max_exchanges
+        self._max_bytes = max_bytes
         self._bytes = 0
         self.dropped = 0
 
     def add(self, exchange: Exchange) -> None:
-        """Keep an exchange without its keys, and let the oldest go when a limit is passed.
+        """Keep an exchange without its keys, and drop the oldest ones while a limit is exceeded.
 
-        Of the request's headers a list of harmless ones is kept. A key in any other is not, nor where it recurs.
+        Only harmless header fields of the request are kept. A key in any other field is masked wherever it recurs.
         """
         request, keys = without_keys(exchange.request)
         exchange = Exchange(
@@ -47,26 +48,24 @@ class Journal(Sequence[Exchange]):
         if keys:
             exchange = hidden(exchange, keys)
         self._kept.append(exchange)
-        self._bytes += _weight(exchange)
-        while len(self._kept) > self._limit or (self._bytes > self._bytes_limit and len(self._kept) > 1):
-            self._bytes -= _weight(self._kept.popleft())
+        self._bytes += _size(exchange)
+        while len(self._kept) > self._max_exchanges or (self._bytes > self._max_bytes and len(self._kept) > 1):
+            self._bytes -= _size(self._kept.popleft())
             self.dropped += 1
 
     @property
     def creates(self) -> Sequence[Exchange]:
-        """Every call that was to create a generation, refused ones included, as they are now."""
+        """All creates so far, also refused ones."""
         return self._calls_of(self._contract.create)
 
     @property
     def polls(self) -> Sequence[Exchange]:
-        """Every call that asked for a generation, refused ones included, as they are now."""
+        """All polls so far, also refused ones."""
         return self._calls_of(self._contract.get)
 
     def har(self) -> dict[str, Any]:
         """Return the exchanges as an HTTP Archive 1.2, ready for `json.dump`."""
-        from fake_server.journal import har
-
-        return har.archive(self, dropped=self.dropped)
+        return archive(self, dropped=self.dropped)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -83,7 +82,7 @@ class Journal(Sequence[Exchange]):
         try:
             return self._kept[index]
         except IndexError:
-            raise IndexError(self._without(index)) from None
+            raise IndexError(self._missing(index)) from None
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(tuple(self._kept))
@@ -94,8 +93,8 @@ class Journal(Sequence[Exchange]):
     def _calls_of(self, operation: Operation) -> Sequence[Exchange]:
         return tuple(exchange for exchange in self if exchange.operation == operation.id)
 
-    def _without(self, index: int) -> str:
-        """Say why there is no exchange at `index`."""
+    def _missing(self, index: int) -> str:
+        """Return the message for an index that is out of range."""
         if self._kept:
             held = len(self._kept)
             lost = f"; {self.dropped} older ones were dropped" if self.dropped else ""
@@ -110,5 +109,12 @@ class Journal(Sequence[Exchange]):
         return f"<Journal: {len(self)} exchanges{lost}>"
 
 
-def _weight(exchange: Exchange) -> int:
-    return len(exchange.request.url) + len(exchange.request.body) + len(exchange.reply.body)
+def _size(exchange: Exchange) -> int:
+    request, reply = exchange.request, exchange.reply
+    size = len(request.url) + len(request.body) + len(reply.body)
+    for headers in (request.headers, reply.headers):
+        for name, value in headers.items():
+            size += len(name) + len(value)
+    for violation in exchange.violations:
+        size += len(violation.pointer) + len(violation.message) + len(violation.hint or "")
+    return size

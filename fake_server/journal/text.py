@@ -1,4 +1,4 @@
-"""What happened, as text: exchanges as a table, what was wrong with them, and one of them as a curl line."""
+"""Exchanges as text: a table, a log line, a list of violations, and a curl line."""
 
 from __future__ import annotations
 
@@ -16,45 +16,45 @@ from kling_contract.redaction import MASK
 __all__ = ["curl", "line", "shortened", "table", "violations"]
 
 _FIRST, _LAST = 8, 16  # rows that a long table begins and ends with
-_TARGET = 72
+_TARGET = 72  # characters, as the next two
 _WHY = 80
 _LINE = 400
 
 
 def table(journal: Journal) -> str:
-    """Return the exchanges, one a line: seconds since the first, method, path and query, what came back, and why.
+    """Return the exchanges, one per line: seconds since the first, method, path and query, the outcome, and the reason.
 
-    Neighbours that look the same share a line. It says when the journal has dropped some.
+    Equal neighbours share a line. The first line says how many exchanges the journal has dropped, if any.
     """
     kept = tuple(journal)
     lost = (
-        f"  {journal.dropped:,} older exchanges were dropped: the journal keeps the latest alone\n"
+        f"  {journal.dropped:,} older exchanges were dropped: the journal keeps only the latest\n"
         if journal.dropped
         else ""
     )
     if not kept:
         return f"{lost}  no request reached the fake"
     rows = []
-    for (request, answer), same in groupby(kept, _row):
+    for (request, outcome), same in groupby(kept, _row):
         group = list(same)
         times = f"  (x {len(group)}, until {group[-1].at - kept[0].at:.1f} s)" if len(group) > 1 else ""
-        rows.append(f"  {group[0].at - kept[0].at:8.1f} s  {request}  {answer}{times}")
+        rows.append(f"  {group[0].at - kept[0].at:8.1f} s  {request}  {outcome}{times}")
     if len(rows) > _FIRST + _LAST:
         rows[_FIRST:-_LAST] = [f"  … {len(rows) - _FIRST - _LAST:,} more lines …"]
     return lost + "\n".join(rows)
 
 
 def line(exchange: Exchange) -> str:
-    """Return one exchange as a line: the fake's time, method, path and query, what came back, and what was wrong."""
-    method, path = _asked(exchange)
+    """Return one exchange as a log line: the fake's time, method, path and query, the outcome, and the violations."""
+    method, path = _request(exchange)
     wrong = "; ".join(f"{violation.severity} {violation}" for violation in exchange.violations)
     why = wrong or exchange.reason or exchange.reported_status or ""
     when = utc(exchange.at)
-    return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_came(exchange)}  {shortened(why, _LINE)}".rstrip()
+    return f"{when:%Y-%m-%d %H:%M:%S}  {method} {shortened(path, _LINE)}  {_outcome(exchange)}  {shortened(why, _LINE)}".rstrip()
 
 
 def violations(exchanges: Iterable[Exchange]) -> str:
-    """Return what was wrong with the requests, one violation a line, or "" when nothing was."""
+    """Return the violations in the requests, one per line; "" if there are none."""
     found = Counter(
         f"{violation.severity:<7}  {violation}" for exchange in exchanges for violation in exchange.violations
     )
@@ -74,31 +74,31 @@ def curl(exchange: Exchange) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return a text cut to `limit` characters, without anything that a terminal would obey."""
+    """Return a text cut to `limit` characters, without terminal control sequences."""
     return shorten(printable(text[: limit + 1]), limit)
 
 
 def _row(exchange: Exchange) -> tuple[str, str]:
-    method, path = _asked(exchange)
+    method, path = _request(exchange)
     why = exchange.reason or exchange.reported_status or ""
     return (
         f"{method:<6} {shortened(path, _TARGET):<{_TARGET}}",
-        f"{_came(exchange)}  {shortened(why, _WHY)}".rstrip(),
+        f"{_outcome(exchange)}  {shortened(why, _WHY)}".rstrip(),
     )
 
 
-def _asked(exchange: Exchange) -> tuple[str, str]:
+def _request(exchange: Exchange) -> tuple[str, str]:
     target = exchange.request.target
     path = f"{target.path}?{target.query}" if target.query else target.path
     return shortened(exchange.request.method, 7), path
 
 
-def _came(exchange: Exchange) -> str:
+def _outcome(exchange: Exchange) -> str:
     reply = exchange.reply
     if exchange.arrived:
         return str(reply.status)
     if reply.cut == 0 or not reply.status:
-        return "nothing: the connection broke"
+        return "no response: the connection broke"
     if reply.cut is not None:
         return f"{reply.status}, broken off after {reply.cut:,} bytes"
-    return f"{reply.status}, {reply.delay:g} s late: nobody waited any more"
+    return f"{reply.status}, {reply.delay:g} s late: the client had timed out"

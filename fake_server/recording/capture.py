@@ -1,4 +1,4 @@
-"""What is kept of a body that passes? All of it up to a limit, and as it was before it was compressed."""
+"""Captures a streamed body up to a limit, and decompresses it."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate
 
 
 class BodyCapture:
-    """A body of which more and more has passed. Of one that is longer than `limit` bytes only the beginning is kept."""
+    """The chunks of a body as they are relayed. Keeps only the beginning of a body longer than `limit` bytes.
+
+    `size` is how many bytes there were so far, kept or not.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
+        self._chunks: list[bytes] = []
         self.size = 0
 
     @property
-    def cut(self) -> bool:
-        """Has more passed than is kept?"""
+    def truncated(self) -> bool:
+        """Whether there were more bytes than are kept."""
         return self.size > self._limit
 
     @property
     def kept(self) -> bytes:
-        """What has passed of it, or the beginning of that."""
-        return b"".join(self._parts)
+        """The bytes so far, or their beginning."""
+        return b"".join(self._chunks)
 
-    def add(self, part: bytes) -> None:
-        """Note the next part."""
-        fitted = not self.cut
-        self.size += len(part)
-        if not self.cut:
-            self._parts.append(part)
+    def add(self, chunk: bytes) -> None:
+        """Add the next chunk."""
+        fitted = not self.truncated
+        self.size += len(chunk)
+        if not self.truncated:
+            self._chunks.append(chunk)
         elif fitted:
-            self._parts = [b"".join([*self._parts, part])[:_KEPT_OF_LONG]]
+            self._chunks = [b"".join([*self._chunks, chunk])[:_KEPT_OF_LONG]]
 
 
 def can_decompress(coding: str) -> bool:
-    """Is this a value of Content-Encoding that is understood here?"""
+    """Return whether `decompressed` knows this value of Content-Encoding."""
     return coding.lower() in _WINDOWS
 
 
 def decompressed(body: bytes, coding: str, limit: int) -> bytes | None:
-    """Return what a body is when it is uncompressed; None when that cannot be had, or not in `limit` bytes."""
-    for bits in (_WINDOWS[coding.lower()], -zlib.MAX_WBITS):  # some send "deflate" bare
+    """Return a body decompressed; None if it is corrupt, or longer than `limit` bytes."""
+    for bits in (_WINDOWS[coding.lower()], -zlib.MAX_WBITS):  # some servers send "deflate" without the zlib header
         engine = zlib.decompressobj(bits)
         with contextlib.suppress(zlib.error):
             plain = engine.decompress(body, limit)

@@ -1,4 +1,4 @@
-"""Where is what passes kept? In an HTTP Archive that grows on disk, and that is a file only when no key stands in it."""
+"""A recording: an HTTP Archive that grows on disk, and is kept only if there is no API key in it."""
 
 from __future__ import annotations
 
@@ -38,16 +38,18 @@ _END = b"\n]}}\n"
 
 
 class Recording:
-    """Exchanges on their way into the file `path`, which begins to exist with `keep`.
+    """Exchanges on their way into the file `path`, which is made by `keep`.
 
-    Until then they are in a file beside it that only its owner can read. Of the headers of both sides a list of harmless ones
-    is kept. Each key that any request was sent with is hidden wherever it recurs from then on. Raise OSError when there
-    is such a file already, or none can be made.
+    Until then they are in a hidden file beside it that only its owner can read, and that is a complete archive at every
+    moment. Of the header fields of both sides only harmless ones are kept. A key that any request was sent with is masked
+    wherever it recurs from then on. Raise OSError if `path` exists already, or the hidden file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
         if path.exists():
-            raise FileExistsError(errno.EEXIST, "there is one already, and it stays: choose another name", str(path))
+            raise FileExistsError(
+                errno.EEXIST, "the file exists, and is not overwritten: choose another name", str(path)
+            )
         if not path.parent.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "there is no such folder to record into", str(path.parent))
         self.path = path
@@ -56,46 +58,46 @@ class Recording:
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         self._part = Path(name)
         self._file = os.fdopen(number, "w+b", buffering=0)
-        start = json.dumps({"log": {**har.head(), "entries": []}})
-        self._write(start.removesuffix("]}}").encode())
+        start = json.dumps({"log": {**har.log_header(), "entries": []}})
+        self._write(start.removesuffix("]}}").encode() + _END)
 
     def without_keys(self, exchange: Exchange) -> Exchange:
-        """Return an exchange as it may be written down and shown, and remember its keys."""
+        """Return an exchange as it may be recorded and printed, and remember its keys."""
         request, _ = without_keys(exchange.request)
         reply = replace(exchange.reply, headers=exchange.reply.headers.only(_KEPT_HEADERS))
         self._keys.update(keys_in(exchange.request))
         return hidden(replace(exchange, request=request, reply=reply), self._keys)
 
     def add(self, exchange: Exchange) -> None:
-        """Write an exchange down, once it is `without_keys`. Raise OSError when there is no room: then it is left out."""
-        line = (b",\n" if self.exchanges else b"\n") + json.dumps(har.entry(exchange)).encode()
-        end = self._file.tell()
+        """Record an exchange that is `without_keys`. Raise OSError if it cannot be written; then it is left out."""
+        entry = (b",\n" if self.exchanges else b"\n") + json.dumps(har.to_entry(exchange)).encode()
+        start = self._file.seek(-len(_END), os.SEEK_END)
         try:
-            self._write(line)
+            self._write(entry + _END)
         except OSError:
             with contextlib.suppress(OSError):
-                self._file.seek(end)
+                self._file.seek(start)
                 self._file.truncate()
+                self._write(_END)
             raise
         self.exchanges += 1
 
     def keep(self) -> bool:
-        """Finish the file and put it in its place; return whether that was done.
+        """Move the archive to `path`; return whether it was kept.
 
-        It is not when one of the keys stands in it, in a message from before the key was known for one: then nothing is left.
-        Of no exchange no file is made.
+        Return False, and delete the file, if a key was written before it was recognised as one, or if nothing was recorded.
         """
         with self._file:
             clean = self.exchanges > 0 and not self._holds_a_key()
             if clean:
-                self._file.seek(0, os.SEEK_END)
-                self._write(_END)
                 os.fsync(self._file.fileno())
         if not clean:
             self._part.unlink()
         elif self.path.exists():
             raise FileExistsError(
-                errno.EEXIST, f"it came to be meanwhile; the recording is {self._part}", str(self.path)
+                errno.EEXIST,
+                f"the file was made by somebody else meanwhile; the recording is {self._part}",
+                str(self.path),
             )
         else:
             self._part.replace(self.path)

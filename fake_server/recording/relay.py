@@ -1,4 +1,4 @@
-"""How do one request and its answer pass? Part by part, and each to its end, also where the other side has gone."""
+"""Relays one request and its response chunk by chunk, draining both even if a peer disconnects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import httpx
 from fake_server.adapters.asgi import Receive, Scope, Send, hang_up
 from fake_server.recording.capture import BodyCapture
 
-__all__ = ["MARK", "Fields", "Relay", "end_to_end"]
+__all__ = ["PROXY_ERROR_HEADER", "Fields", "Relay", "end_to_end"]
 
-MARK = "x-kling-contract-proxy"
-"""The header of an answer that is the proxy's own. It says why there is no other."""
+PROXY_ERROR_HEADER = "x-kling-contract-proxy"
+"""Marks a response made by the proxy itself; the value says why."""
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -31,94 +31,115 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_LINGER = 2.0  # seconds that the rest of a body has to come in when the answer is there already
+_LINGER = 2.0  # seconds that the rest of a request body has to arrive in once the response is complete
+_LONGEST_ERROR = 500  # characters
 
 
 class Relay(httpx.AsyncByteStream):
-    """One request and its answer on their way. Iterated over, it is the body of the request, as that comes in."""
+    """One request and its response on their way. As an async iterator it is the body of the request as it arrives.
+
+    `status` is None until the response has begun; `complete` says whether all of it was received; `error` why not (None: no
+    error, so far).
+    """
 
     def __init__(self, limit: int, receive: Receive, send: Send) -> None:
-        self.sent = BodyCapture(limit)
-        self.came = BodyCapture(limit)
+        self.request_body = BodyCapture(limit)
+        self.response_body = BodyCapture(limit)
         self.status: int | None = None
         self.headers: Fields = []
-        self.whole = False
-        self.trouble: str | None = None
+        self.complete = False
+        self.error: str | None = None
         self._receive = receive
         self._send = send
-        self._not_read = asyncio.Event()  # by the upstream, from now on
-        self._all_in = asyncio.Event()
+        self._upstream_stopped_reading = asyncio.Event()
+        self._request_complete = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while not self._all_in.is_set():
+        while not self._request_complete.is_set():
             message = await self._receive()
             if message["type"] != "http.request":
-                self._not_read.set()
-                await asyncio.Event().wait()  # until `client_disconnected` has seen the same, which ends this
-            if part := self._part(message):
-                yield part
-        self._not_read.set()
+                self._upstream_stopped_reading.set()
+                await asyncio.Event().wait()  # for ever: `client_disconnected` returns, and then this task is cancelled
+            if chunk := self._chunk(message):
+                yield chunk
+        self._upstream_stopped_reading.set()
 
-    def has_no_body(self) -> None:
-        """Nobody will iterate over it."""
-        self._not_read.set()
+    def skip_request_body(self) -> None:
+        """Declare that nobody will iterate over the request body."""
+        self._upstream_stopped_reading.set()
 
     async def client_disconnected(self) -> None:
-        """Return when the program has gone. What it goes on sending to nobody is read until then."""
-        await self._not_read.wait()
+        """Return when the client disconnects, discarding what it still sends."""
+        await self._upstream_stopped_reading.wait()
         while (message := await self._receive())["type"] == "http.request":
-            self._part(message)
-        self._all_in.set()
+            self._chunk(message)
+        self._request_complete.set()
 
     async def start(self, status: int, headers: Fields) -> None:
-        self._not_read.set()
+        """Send the status and the header fields of the response."""
+        self._upstream_stopped_reading.set()
         self.status, self.headers = status, headers
         await self._send({"type": "http.response.start", "status": status, "headers": end_to_end(headers)})
 
-    async def forward(self, part: bytes) -> None:
-        self.came.add(part)
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+    async def forward(self, chunk: bytes) -> None:
+        """Send the next chunk of the response body."""
+        self.response_body.add(chunk)
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
     async def finish(self) -> None:
-        self.whole = True
-        await self._rest_of_the_body()
+        """End the response."""
+        self.complete = True
+        await self._wait_for_request_body()
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def fail(self, status: int, why: str) -> None:
-        """Say that there is no answer, or let what has begun break off."""
-        self.trouble = why
-        self._not_read.set()
+    async def fail(self, status: int, error: str) -> None:
+        """Respond with `status` and the error, or break the response off if it has begun."""
+        self.error = error = _header_value(error)
+        self._upstream_stopped_reading.set()
         if self.status is not None:
             await hang_up(self._receive, self._send)
             return
-        await self._rest_of_the_body()
-        said = why.encode("ascii", "backslashreplace")
+        await self._wait_for_request_body()
+        body = error.encode()
         headers = [
             (b"content-type", b"text/plain"),
-            (b"content-length", b"%d" % len(said)),
-            (MARK.encode(), b" ".join(said.split())),
+            (b"content-length", b"%d" % len(body)),
+            (PROXY_ERROR_HEADER.encode(), body),
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": said})
+        await self._send({"type": "http.response.body", "body": body})
 
-    async def _rest_of_the_body(self) -> None:
-        """Wait until the program has sent all: to close while it still does would lose the answer on its way."""
+    async def _wait_for_request_body(self) -> None:
+        """Wait until the client has sent everything: closing earlier could lose the response on its way."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LINGER):
-                await self._all_in.wait()
+                await self._request_complete.wait()
 
-    def _part(self, message: Scope) -> bytes:
-        part: bytes = message.get("body", b"")
-        if part:
-            self.sent.add(part)
+    def _chunk(self, message: Scope) -> bytes:
+        chunk: bytes = message.get("body", b"")
+        if chunk:
+            self.request_body.add(chunk)
         if not message.get("more_body", False):
-            self._all_in.set()
-        return part
+            self._request_complete.set()
+        return chunk
 
 
 def end_to_end(headers: Collection[tuple[bytes, bytes]]) -> Fields:
-    """Return the header fields that are not about one connection only."""
-    about = {
-        name.strip().lower() for field, value in headers if field.lower() == b"connection" for name in value.split(b",")
-    }
-    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP | about]
+    """Return the header fields that are not about one connection only.
+
+    A Content-Length beside a Transfer-Encoding is dropped (RFC 9112, 6.3); one that Connection names is kept.
+    """
+    dropped = set(_HOP_BY_HOP)
+    for name, value in headers:
+        if name.lower() == b"connection":
+            dropped |= {option.strip().lower() for option in value.split(b",")}
+    dropped.discard(b"content-length")
+    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        dropped.add(b"content-length")
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
+
+
+def _header_value(text: str) -> str:
+    """Return a text as a header can carry it: one line of printable ASCII (RFC 9110, 5.5), not too long."""
+    line = " ".join(text.split())[:_LONGEST_ERROR]
+    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in line).strip()

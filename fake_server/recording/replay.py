@@ -216,7 +216,7 @@ def _content(request: Request) -> object:
 def _seen(exchange: Exchange) -> shown.Generation | None:
     """Return what an answer showed, None when it cannot be read."""
     try:
-        return shown.Generation.from_answer(parse(exchange.reply.body)) if exchange.arrived else None
+        return shown.Generation.from_body(parse(exchange.reply.body)) if exchange.arrived else None
     except (InvalidJson, ValueError):
         return None
 

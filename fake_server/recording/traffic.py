@@ -1,4 +1,4 @@
-"""Does what passes between a program and the API keep the contract? Judges exchanges one after another, whoever made them."""
+"""Checks traffic between a client and the API against the contract: live exchanges, or those of an archive."""
 
 from __future__ import annotations
 
@@ -32,47 +32,51 @@ def validate_recording(
     revision: str | None = None,
     strictness: Strictness = "lax",
 ) -> list[FileResult]:
-    """Judge each exchange with the API in an HTTP Archive, given decoded or as a file, in the order in which they began.
+    """Validate each exchange with the API in an HTTP Archive, given decoded or as a file, in the order in which they began.
 
-    The API is on its own host, and on those on which one of its paths was asked for, of whichever revision; what else a browser
-    did is passed over. Whether a key was sent is not judged, since recordings are without. Raise DocumentError for what is no
-    archive, and for one without any exchange with the API.
+    The API's own host counts as the API, and so does each host of which one of its paths was requested, in any revision;
+    exchanges with other hosts are ignored. A missing key is no violation, since recordings have none. Raise DocumentError if
+    it is not an archive, or has no exchange with the API.
     """
     contract = chosen(contract, revision)
-    judge = ExchangeValidator(contract, strictness=strictness)
+    validator = ExchangeValidator(contract, strictness=strictness)
     exchanges = har.read(archive)
-    known = [contract, *(Contract.load(each) for each in revisions())]
+    contracts = [contract, *map(Contract.load, revisions())]
     hosts = {urlsplit(contract.base_url).netloc}
-    hosts |= {
-        each.request.target.netloc for each in exchanges if any(one.route(each.request.target.path) for one in known)
-    }
-    exchanges = [each for each in exchanges if each.request.target.netloc in hosts]
+    for exchange in exchanges:
+        target = exchange.request.target
+        if any(known.route(target.path) for known in contracts):
+            hosts.add(target.netloc)
+    exchanges = [exchange for exchange in exchanges if exchange.request.target.netloc in hosts]
     if not exchanges:
         name = "the archive" if isinstance(archive, Mapping) else archive
-        raise DocumentError(f"{name}: no exchange with the API is recorded in it")
+        raise DocumentError(f"{name}: there is no exchange with the API in it")
     return [
-        FileResult(title(each), [found for found in judge.judge(each) if found.rule != "security"])
-        for each in exchanges
+        FileResult(
+            title(exchange),
+            [violation for violation in validator.validate(exchange) if violation.rule != "security"],
+        )
+        for exchange in exchanges
     ]
 
 
 def title(exchange: Exchange) -> str:
-    """Name an exchange in a report."""
+    """Return the name of an exchange in reports."""
     return f"{exchange.request.method} {exchange.request.target.path} {exchange.reply.status or 'unanswered'}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the latest answer said of a generation, and when that answer had arrived."""
+    """The status of a generation in the latest response, and when that response had arrived."""
 
     status: str
     until: float
 
 
 class ExchangeValidator:
-    """Judges both directions, and whether each generation goes its way as the contract has it.
+    """Validates requests, responses, and the order of the statuses of each generation.
 
-    It remembers which statuses generations were last seen in, and where their videos are: downloads are no calls of the API.
+    It remembers the latest status of each generation, and the paths of the videos, since downloads are not calls of the API.
     """
 
     def __init__(self, contract: Contract, *, strictness: Strictness = "lax") -> None:
@@ -81,33 +85,33 @@ class ExchangeValidator:
         self._seen: dict[str, _Seen] = {}
         self._videos: dict[str, None] = {}
 
-    def judge(self, exchange: Exchange) -> tuple[Violation, ...]:
-        """Return everything that is wrong with a request and its answer. What is not known whole is not judged."""
+    def validate(self, exchange: Exchange) -> tuple[Violation, ...]:
+        """Return all violations in a request and its response. A body of which only a part is known gets a warning."""
         request, reply = exchange.request, exchange.reply
         if request.target.path in self._videos:
             return ()
         found = check_request(request, contract=self._contract, strictness=self._strictness)
-        if har.announced(request.headers) > len(request.body):
-            found = [each for each in found if each.part != "body"]
-            found.append(_unjudged("the request", len(request.body)))
+        if har.declared_length(request.headers) > len(request.body):
+            found = [violation for violation in found if violation.part != "body"]
+            found.append(_incomplete("the request", len(request.body)))
         if not reply.status:
-            found.append(Violation("", "answer", "no answer came", "warning", part="response"))
+            found.append(Violation("", "unchecked", "there was no response", "warning", part="response"))
         elif not exchange.arrived:
-            found.append(_unjudged("the answer", reply.cut or 0))
+            found.append(_incomplete("the response", reply.cut or 0))
         elif coding := reply.headers.get("content-encoding"):
             found.append(
                 Violation(
                     "",
-                    "answer",
-                    f"it is encoded as {coding}, and was not judged",
+                    "unchecked",
+                    f"the body is encoded as {coding}, and was not checked",
                     "warning",
-                    hint="let the program send Accept-Encoding: gzip",
+                    hint="let the client send Accept-Encoding: gzip",
                     part="response",
                 )
             )
         else:
-            answered = check_response(reply, request=request, contract=self._contract)
-            found += [each for each in answered if each not in found]
+            violations = check_response(reply, request=request, contract=self._contract)
+            found += [violation for violation in violations if violation not in found]
             found += self._lifecycle(exchange)
         return tuple(found)
 
@@ -117,36 +121,37 @@ class ExchangeValidator:
         if operation is None or reply.status != operation.success:
             return []
         try:
-            shown = Generation.from_answer(reply.json())
-        except ValueError:
-            return []  # what it lacks was found before
+            shown = Generation.from_body(reply.json())
+        except (ValueError, RecursionError):
+            return []  # check_response has reported it
         for video in shown.videos:
             if path := media.path_of(video.url):
                 _remember(self._videos, path, None)
-        before, asked = self._seen.get(shown.id), _asked_for(self._contract, operation, request)
-        if asked not in (None, shown.id):
-            return [_wrong("/id", "id", f"{shown.id} is shown, and {asked} was asked for")]
+        before, requested = self._seen.get(shown.id), _requested_id(self._contract, operation, request)
+        if requested not in (None, shown.id):
+            return [_violation("/id", "id", f"the response is about {shown.id}, but {requested} was requested")]
         ended = exchange.at + reply.delay
-        wrong = []
+        found = []
         if operation == self._contract.create:
             if before is not None:
-                wrong = [_wrong("/id", "id", f"{shown.id} is the id of a generation that there was before")]
+                found = [_violation("/id", "id", f"{shown.id} is the id of an earlier generation")]
             elif shown.status != lifecycle.initial:
-                wrong = [_wrong("/status", "lifecycle", f"a generation begins {lifecycle.initial}, not {shown.status}")]
+                message = f"a generation begins as {lifecycle.initial}, not as {shown.status}"
+                found = [_violation("/status", "lifecycle", message)]
         elif (
             before is not None and lifecycle.knows(before.status) and not lifecycle.allows(before.status, shown.status)
         ):
             if before.until > exchange.at:
-                return []  # the answers overtook each other: which status was the later, nobody can say
-            then = ", ".join(each for each in lifecycle.statuses if lifecycle.allows(before.status, each))
-            message = f"{shown.status} is shown after {before.status}"
-            wrong = [_wrong("/status", "lifecycle", message, f"after {before.status} may come {then}")]
+                return []  # the responses overlapped: their order is unknown
+            allowed = ", ".join(status for status in lifecycle.statuses if lifecycle.allows(before.status, status))
+            message = f"the status is {shown.status}, after {before.status}"
+            found = [_violation("/status", "lifecycle", message, f"{before.status} may be followed by {allowed}")]
         _remember(self._seen, shown.id, _Seen(shown.status, ended))
-        return wrong
+        return found
 
 
-def _asked_for(contract: Contract, operation: Operation, request: Request) -> Any:
-    """Return the id of the generation that a request asks for; None when it asks for none."""
+def _requested_id(contract: Contract, operation: Operation, request: Request) -> Any:
+    """Return the id of the generation that a request is about; None if it is about none."""
     values, _ = check_query(contract, operation, request.target.query)
     return next((values.get(name) for name in operation.query["required"]), None)
 
@@ -158,11 +163,11 @@ def _remember(memory: dict[str, _Value], name: str, value: _Value) -> None:
         del memory[next(iter(memory))]
 
 
-def _wrong(pointer: str, rule: str, message: str, hint: str | None = None) -> Violation:
+def _violation(pointer: str, rule: str, message: str, hint: str | None = None) -> Violation:
     return Violation(pointer, rule, message, hint=hint, part="response")
 
 
-def _unjudged(what: str, size: int) -> Violation:
+def _incomplete(what: str, size: int) -> Violation:
     return Violation(
-        "", "answer", f"only the first {size:,} bytes of {what} are known, so it was not judged", "warning"
+        "", "unchecked", f"only the first {size:,} bytes of {what} are known, so it was not checked", "warning"
     )

@@ -1,4 +1,4 @@
-"""The core of the fake: requests in, replies out, on a clock. It does no I/O, and knows no way in but `handle`."""
+"""The core of the fake: requests in, replies out, on a clock. It does no network I/O, and `handle` is its only way in."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from io import TextIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
 import click
@@ -38,6 +40,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("session.har"),
     show_default=True,
@@ -84,23 +87,47 @@ def command(
     _, *outputs = options.open_outputs(ctx, "text", report_files)
     recording = Recording(output)
     color = sys.stdout.isatty() if ctx.color is None else ctx.color
-    session = _Session(ExchangeValidator(contract, strictness=strictness), recording, color=color)
-    proxy = Proxy(upstream, session.take)
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(_unblocked(sys.stderr))
+        lines = stack.enter_context(_unblocked(sys.stdout, errors))
+        stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
+        session = _Session(ExchangeValidator(contract, strictness=strictness), recording, lines, errors, color=color)
+        proxy = Proxy(upstream, session.on_exchange)
 
-    def ready(url: str) -> None:
-        click.echo(f"recording proxy ready on {url}  (Ctrl-C ends it)")
-        click.echo(f"  upstream    {proxy.upstream}")
-        click.echo(f"  revision    {contract.revision}, {strictness}")
-        click.echo(f"  output      {output}, when it ends")
+        def ready(url: str) -> None:
+            click.echo(
+                f"recording proxy ready on {url}  (Ctrl-C ends it)\n"
+                f"  upstream    {proxy.upstream}\n"
+                f"  revision    {contract.revision}, {strictness}\n"
+                f"  output      {output}, when it ends"
+            )
 
-    try:
-        serve(proxy, port=port, on_ready=ready)
-    finally:
-        recorded = session.end()
-        reported = options.write_reports(
-            outputs, lambda report: reports.lines(session.results, report.format, fail_on=fail_on)
-        )
+        try:
+            serve(proxy, port=port, on_ready=ready)
+        finally:
+            recorded = session.end()
+            reported = options.write_reports(
+                outputs, lambda report: reports.lines(session.results, report.format, fail_on=fail_on)
+            )
     ctx.exit(0 if recorded and reported and not session.found(violation.failing(fail_on)) else 1)
+
+
+@contextlib.contextmanager
+def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Iterator[TextIOBase]:
+    """Open a stream on standard output or error to which writing never blocks. If its reader goes, `errors` says so."""
+    from fake_server.adapters.nonblocking_stream import NonBlockingStream
+
+    def closed(reason: str) -> None:
+        if errors is not None:
+            errors.write(
+                f"kling-contract: nothing more is printed, since standard output cannot be written: {reason}\n"
+            )
+
+    with contextlib.ExitStack() as stack:
+        # A standard stream is None if the process was started without it.
+        there = standard or stack.enter_context(Path(os.devnull).open("w"))
+        there.flush()
+        yield stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
 
 
 class _Session:
@@ -109,10 +136,14 @@ class _Session:
     `results` are its exchanges, in order, with their violations.
     """
 
-    def __init__(self, validator: ExchangeValidator, recording: Recording, *, color: bool) -> None:
+    def __init__(
+        self, validator: ExchangeValidator, recording: Recording, lines: TextIOBase, errors: TextIOBase, *, color: bool
+    ) -> None:
         self.results: list[FileResult] = []
         self._validator = validator
         self._recording = recording
+        self._lines = lines
+        self._errors = errors
         self._color = color
         self._complete = True
 
@@ -120,13 +151,13 @@ class _Session:
         """Whether there is a violation of one of `severities`."""
         return any(found.severity in severities for result in self.results for found in result.violations)
 
-    def take(self, exchange: Exchange) -> None:
+    def on_exchange(self, exchange: Exchange) -> None:
         """Validate, record and show one exchange. Nothing that fails here stops the traffic."""
         from fake_server.recording.traffic import title
 
-        violations = self._validator.judge(exchange)
+        violations = self._validator.validate(exchange)
         if exchange.failure is not None:
-            lost = Violation("", "answer", exchange.failure, "warning", part="response")
+            lost = Violation("", "unchecked", exchange.failure, "warning", part="response")
             violations = (*(found for found in violations if found.rule != lost.rule), lost)
         recorded = self._recording.without_keys(replace(exchange, violations=violations))
         result = FileResult(title(recorded), recorded.violations)
@@ -135,11 +166,10 @@ class _Session:
             self._recording.add(recorded)
         except OSError as full:
             if self._complete:
-                _echo(f"kling-contract: {full.strerror}: from here on not everything is recorded", err=True)
+                self._errors.write(f"kling-contract: {full.strerror}: from here on not everything is recorded\n")
             self._complete = False
         *lines, _ = reports.lines([result], "text", color=self._color)
-        for line in lines:
-            _echo(line)
+        self._lines.write("".join(f"{line}\n" for line in lines))
 
     def end(self) -> bool:
         """Finish the recording, say where it is, and return whether it is complete."""
@@ -147,19 +177,13 @@ class _Session:
         if self._recording.keep():
             severities = Counter(found.severity for result in self.results for found in result.violations)
             found = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in sorted(severities.items())]
-            _echo(f"{count} exchanges in {path}; {', '.join(found) or 'nothing is wrong'}")
+            self._lines.write(f"{count} exchanges in {path}; {', '.join(found) or 'nothing is wrong'}\n")
             return self._complete
         if count:
-            _echo(
+            self._errors.write(
                 "kling-contract: an API key was recorded before it was known to be one, so the recording was deleted: "
-                f"{path} is not written",
-                err=True,
+                f"{path} is not written\n"
             )
             return False
-        _echo(f"nothing was recorded, so {path} is not written")
+        self._lines.write(f"nothing was recorded, so {path} is not written\n")
         return self._complete
-
-
-def _echo(line: str, *, err: bool = False) -> None:
-    with contextlib.suppress(OSError):  # recording goes on when nobody reads the output any more
-        click.echo(line, err=err)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import json
 import os
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
 from fake_server.adapters.listen import listen
-from fake_server.journal.har import announced, read
+from fake_server.journal.har import declared_length, read
 from fake_server.messages import Exchange, Headers
 from fake_server.recording.recorder import Recording
 from fake_server.recording.traffic import validate_recording
@@ -215,7 +217,7 @@ def test_no_key_gets_into_a_recording(key: str, header: str) -> None:
     assert "theirs" not in text
     assert json.dumps(key)[1:-1] not in text
     assert json.dumps(json.dumps(key)[1:-1])[1:-1] not in text
-    assert all(each.arrived and announced(each.request.headers) in (0, len(each.request.body)) for each in found)
+    assert all(each.arrived and declared_length(each.request.headers) in (0, len(each.request.body)) for each in found)
     assert json.loads(found[0].request.body) == {"prompt": "***", "***": ["***"]}
 
 
@@ -305,3 +307,57 @@ def test_large_bodies_are_recorded(record: Callable[..., Recorder]) -> None:
         assert recorder.end()[0] == 0
     (exchange,) = read(recorder.folder / "session.har")
     assert exchange.request.body == request.body
+
+
+def test_output_that_nobody_reads_stops_no_traffic(record: Callable[..., Recorder], tmp_path: Path) -> None:
+    """While nobody reads what is printed, exchanges pass and are recorded, more of them than a pipe has room for."""
+    fake = FakeServer()
+    with fake.listen() as upstream:
+        recorder = record(upstream)
+        wrong = creating(CONTRACT, payload(CONTRACT, **{f"surprise{number}": 1 for number in range(200)}))
+        for _ in range(20):  # about 20 kB each are printed, and a pipe holds 64
+            assert recorder.send(wrong).status_code == CONTRACT.create.success
+        recorder.process.send_signal(signal.SIGTERM)
+        assert recorder.process.wait(60) == 0
+    assert len(read(recorder.folder / "session.har")) == len(fake.journal) == 20
+
+
+def test_output_that_is_closed_is_said_once(record: Callable[..., Recorder]) -> None:
+    """When the reader of standard output goes, that is said once on standard error, and the recording goes on."""
+    with FakeServer().listen() as upstream:
+        recorder = record(upstream)
+        assert recorder.process.stdout is not None
+        assert recorder.process.stderr is not None
+        recorder.process.stdout.close()
+        for _ in range(3):
+            assert recorder.send(creating(CONTRACT, b"{")).status_code == 400
+        recorder.process.send_signal(signal.SIGTERM)
+        assert recorder.process.wait(60) == 1
+        assert recorder.process.stderr.read().count("nothing more is printed") == 1
+    assert len(read(recorder.folder / "session.har")) == 3
+
+
+def test_a_recording_that_is_killed_is_an_archive(record: Callable[..., Recorder]) -> None:
+    """However the process ends, the hidden file beside the output is an archive of what had passed."""
+    with FakeServer().listen() as upstream:
+        recorder = record(upstream)
+        for passed in range(3):
+            assert recorder.send(creating(CONTRACT)).status_code == CONTRACT.create.success
+            wait_for_entries(recorder.folder, passed + 1)
+        recorder.process.kill()
+        recorder.process.wait(60)
+    assert len(_entries(recorder.folder)) == 3
+
+
+def wait_for_entries(folder: Path, count: int) -> None:
+    for _ in range(3_000):
+        with contextlib.suppress(ValueError):  # the file was read while it was written
+            if len(_entries(folder)) == count:
+                return
+        time.sleep(0.01)
+    pytest.fail(f"there were no {count} entries within 30 seconds")
+
+
+def _entries(folder: Path) -> list[Any]:
+    (part,) = folder.iterdir()
+    return list(json.loads(part.read_text())["log"]["entries"])

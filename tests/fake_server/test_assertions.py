@@ -138,7 +138,7 @@ def test_a_lost_answer_counts_as_created() -> None:
     text = program.fails("created_once")
     (first, _) = program.fake.generations
     assert "its response was lost" in text
-    assert "nothing: the connection broke" in text
+    assert "no response: the connection broke" in text
     assert f"{PARAMETER}={quote(first, safe='')}" in text
 
 
@@ -207,8 +207,8 @@ def test_each_generation_must_be_polled() -> None:
     ("fault", "told"),
     [
         ({"truncate": 5}, "broken off after 5 bytes"),
-        ({"latency": 99}, "99 s late: nobody waited any more"),
-        ({"drop": "before_processing"}, "nothing: the connection broke"),
+        ({"latency": 99}, "99 s late: the client had timed out"),
+        ({"drop": "before_processing"}, "no response: the connection broke"),
     ],
 )
 def test_an_answer_that_did_not_arrive_was_not_seen(fault: dict[str, Any], told: str) -> None:
@@ -277,7 +277,7 @@ def test_stopped_on_error_means_no_poll_after_it(before: int, after: int) -> Non
 def test_every_failure_tells_what_happened(claim: str) -> None:
     """Whichever claim fails, the text has each exchange with its time and status, each violation, and what is missing."""
     program = Program(scenario="fails")
-    program.fake.journal = Journal(CONTRACT, exchanges=5)
+    program.fake.journal = Journal(CONTRACT, max_exchanges=5)
     program.create({"prompt": "no image"})
     program.create()
     made = program.create()

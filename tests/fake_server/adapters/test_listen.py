@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ import pytest
 import requests
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.adapters.listen import listen
+from fake_server.adapters.listen import listen, serve
 from fake_server.messages import Headers
 from kling_contract.clock import VirtualClock
 from kling_contract.errors import ListenError
@@ -90,9 +91,9 @@ def test_videos_are_on_the_port_itself() -> None:
         created = session.request(create.method, url + create.path, json=payload)
         assert created.status_code == create.success
         fake.clock.advance(fake.contract.observed.timeline.final.at)
-        asked = {get.query["required"][0]: Generation.from_answer(created.json()).id}
+        asked = {get.query["required"][0]: Generation.from_body(created.json()).id}
         polled = session.request(get.method, url + get.path, params=asked)
-        video = Generation.from_answer(polled.json()).video
+        video = Generation.from_body(polled.json()).video
         assert video is not None
         assert video.url is not None
         assert video.url.startswith(f"{url}/")
@@ -291,6 +292,25 @@ from fake_server.adapters.listen import serve
 serve(FakeServer().asgi, on_ready=lambda url: print(url, flush=True))
 print("ended", flush=True)
 """
+
+
+def test_a_signal_ends_it_whichever_thread_gets_it() -> None:
+    """SIGTERM ends the server in the foreground also if the system delivers it to another thread, while nothing happens."""
+    main, ended = threading.main_thread().ident, threading.Event()
+
+    def interrupt() -> None:
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        if not ended.wait(5):
+            late.append(True)
+            signal.pthread_kill(main or 0, signal.SIGTERM)
+
+    late: list[bool] = []
+    thread = threading.Thread(target=interrupt)
+    serve(FakeServer().asgi, on_ready=lambda _: thread.start())
+    ended.set()
+    thread.join()
+    assert not late
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

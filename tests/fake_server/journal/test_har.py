@@ -103,7 +103,7 @@ EXCHANGES = st.builds(
 
 @given(st.lists(EXCHANGES, max_size=5))
 def test_every_journal_is_an_archive(exchanges: list[Exchange]) -> None:
-    """Whatever was exchanged, the archive has the form that version 1.2 asks for, survives JSON, and adds up."""
+    """Every journal is a valid archive of version 1.2, can be written as JSON, and its times add up."""
     journal = Journal(CONTRACT)
     for exchange in exchanges:
         journal.add(exchange)
@@ -121,8 +121,8 @@ def body_of(described: dict[str, Any], encoding: str) -> bytes:
 
 
 @given(st.lists(EXCHANGES, min_size=1, max_size=3))
-def test_bodies_come_through(exchanges: list[Exchange]) -> None:
-    """From an archive the bodies can be had again, byte for byte; of a reply that broke off, what arrived of it."""
+def test_bodies_are_kept(exchanges: list[Exchange]) -> None:
+    """An archive has all bodies, byte for byte; of a reply that broke off, the part that arrived."""
     journal = Journal(CONTRACT)
     for exchange in exchanges:
         journal.add(exchange)
@@ -140,9 +140,9 @@ def test_bodies_come_through(exchanges: list[Exchange]) -> None:
 
 
 def test_what_the_fake_knows_is_in_it() -> None:
-    """An entry says why its request was refused and what was wrong with it; the log, what it lacks and who wrote it."""
+    """An entry has the reason of a refusal and the violations; the log has the number of dropped exchanges and its creator."""
     fake = FakeServer()
-    fake.journal = Journal(CONTRACT, exchanges=1)
+    fake.journal = Journal(CONTRACT, max_exchanges=1)
     operation = fake.contract.get
     for _ in range(2):
         fake.handle(Request("GET", f"{fake.contract.base_url}{operation.path}/an-id?a=%C3%A9&b"))
@@ -158,7 +158,7 @@ def test_what_the_fake_knows_is_in_it() -> None:
 
 
 def test_a_generation_can_be_followed() -> None:
-    """Entries of one generation, its creation too, name it; an answer that comes late is late in the archive."""
+    """Entries have the id of their generation, also for its create, and the delay of a response."""
     fake = FakeServer(scenario={"name": "late", "faults": [{"operation": "getGeneration", "latency": 2.5}]})
     create, get = fake.contract.create, fake.contract.get
     sent = Headers({"authorization": "Bearer k", "content-type": create.media_type or ""})

@@ -1,4 +1,4 @@
-"""Claims about the journal: what it keeps, what it lets go, and what never gets into it."""
+"""Claims about the journal: what it keeps, what it drops, and what it never has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fake_server import FakeServer, Reply, Request
 from fake_server.journal.journal import Journal
 from fake_server.journal.text import curl, table, violations
 from fake_server.messages import Exchange, Headers
-from kling_contract import Contract
+from kling_contract import Contract, Violation
 
 CONTRACT = Contract.load()
 
@@ -31,8 +31,8 @@ def exchange(at: float = 0.0, *, url: str = "http://a/b", body: bytes = b"", rep
 
 @given(st.lists(st.binary(max_size=30), max_size=40), st.integers(1, 20), st.integers(0, 200))
 def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: int) -> None:
-    """It keeps the latest exchanges within both limits, the very latest always, and counts and tells the others."""
-    journal = Journal(CONTRACT, exchanges=most, bytes_=most_bytes)
+    """It keeps the latest exchanges within both limits, always the very latest, and says how many it dropped."""
+    journal = Journal(CONTRACT, max_exchanges=most, max_bytes=most_bytes)
     for at, body in enumerate(bodies):
         journal.add(exchange(float(at), body=body, reply=body))
     kept = list(journal)
@@ -50,10 +50,24 @@ def test_it_is_bounded_and_says_so(bodies: list[bytes], most: int, most_bytes: i
     assert (len(journal), journal.dropped) == (0, 0)
 
 
+@pytest.mark.parametrize("part", ["url", "user-agent", "reply header", "violation"])
+def test_everything_that_is_held_counts(part: str) -> None:
+    """The limit of bytes holds wherever a long text stands: in the URL, a header of either side, or a violation."""
+    journal, long = Journal(CONTRACT, max_bytes=10_000), "x" * 1_000
+    for at in range(30):
+        request = Request(
+            "GET", f"http://a/{long * (part == 'url')}", Headers({"user-agent": long * (part == "user-agent")})
+        )
+        reply = Reply(200, Headers({"x-a": long * (part == "reply header")}))
+        violations = (Violation("", "type", long, "error"),) * (part == "violation")
+        journal.add(Exchange(float(at), request, reply, violations=violations))
+    assert 5 < len(journal) < 10
+
+
 @given(st.integers(0, 4), st.integers(0, 3), st.integers(-9, 9))
 def test_an_index_out_of_range_says_what_there_is(kept: int, older: int, index: int) -> None:
-    """Within its length the journal is read as a list is; beyond it, it says what it holds, or what to look at if it is empty."""
-    journal = Journal(CONTRACT, exchanges=max(1, kept))
+    """Within its length the journal is read like a list; beyond it, the error says what it holds, or why it may be empty."""
+    journal = Journal(CONTRACT, max_exchanges=max(1, kept))
     for at in range(kept + older if kept else 0):
         journal.add(exchange(float(at)))
     if -kept <= index < kept:
@@ -89,7 +103,7 @@ PLACES: dict[str, Callable[[str], tuple[str, dict[str, str]]]] = {
 @settings(max_examples=250)
 @given(st.sampled_from(sorted(PLACES)), KEYS, st.data())
 def test_no_key_is_kept(place: str, key: str, data: st.DataObject) -> None:
-    """Whatever the key, however it was sent and wherever it was repeated: nothing that the journal tells has it."""
+    """No text made from the journal has a key, however it was sent and wherever it was repeated."""
     query, headers = PLACES[place](key)
     fake = FakeServer(strictness=data.draw(st.sampled_from(["strict", "lax", "off"])))
     operation = fake.contract.operations[data.draw(st.sampled_from(sorted(fake.contract.operations)))]
@@ -120,7 +134,7 @@ def test_no_key_is_kept(place: str, key: str, data: st.DataObject) -> None:
 
 
 def test_a_plus_in_a_query_is_read_both_ways() -> None:
-    """A key sent in a query is known with its plus signs, whether or not they were meant as spaces."""
+    """A key in a query is recognised whether its plus signs mean spaces or not."""
     fake = FakeServer()
     for body in (b"sk~0000+00;", b"sk~0000000;"):
         fake.handle(Request("POST", "https://example.com/?token=" + body.decode().replace(";", "%3B"), Headers(), body))
@@ -128,7 +142,7 @@ def test_a_plus_in_a_query_is_read_both_ways() -> None:
 
 
 def test_a_hint_does_not_tell_a_key() -> None:
-    """A key that stands where a field's name should, and that a hint would name, is hidden there, too."""
+    """A key that is used as a field name is masked in hints, too."""
     fake = FakeServer()
     operation = fake.contract.create
     slip = fake.contract.request_schema["required"][-1] + "_here"
@@ -141,21 +155,21 @@ def test_a_hint_does_not_tell_a_key() -> None:
 
 
 def test_user_and_password_are_taken_out_of_a_url() -> None:
-    """What stands before the host of a URL is not kept, there or elsewhere."""
+    """User name and password in a URL are not kept, there or elsewhere."""
     fake = FakeServer()
     fake.handle(Request("GET", "https://somebody:opensesame@example.com/opensesame?q=opensesame"))
     assert fake.journal[0].request.url == "https://example.com/***?q=***"
 
 
 def test_only_harmless_headers_are_kept() -> None:
-    """A header that nobody has found harmless is not kept, whatever its name."""
+    """Only header fields on a list of harmless ones are kept."""
     fake = FakeServer()
     fake.handle(Request("GET", "https://example.com/", Headers({"Range": "bytes=0-", "X-Anything": "v", "Via": "w"})))
     assert dict(fake.journal[0].request.headers) == {"range": "bytes=0-"}
 
 
-def test_the_sender_gets_the_true_answer() -> None:
-    """What is hidden is hidden in the journal alone: the reply itself says what the service would say."""
+def test_the_client_gets_the_true_response() -> None:
+    """Keys are masked in the journal only: the reply itself is unchanged."""
     fake = FakeServer()
     key = "sk-0123456789"
     request = Request("GET", f"{fake.contract.base_url}/{key}", Headers(authorization(key)))
@@ -165,7 +179,7 @@ def test_the_sender_gets_the_true_answer() -> None:
 
 @given(st.text(max_size=60), st.text(max_size=20), st.text(max_size=60))
 def test_no_request_brings_the_journal_down(tail: str, method: str, authorization: str) -> None:
-    """Whatever text a request is made of, it can be kept, told, and written as an archive."""
+    """Any request can be kept, printed, and written as an archive."""
     fake = FakeServer()
     fake.handle(Request(method, f"http://a/{tail}", Headers({"authorization": authorization, "x-key": tail})))
     told = f"{fake.journal!r}{table(fake.journal)}{curl(fake.journal[0])}{violations(fake.journal)}"
@@ -175,7 +189,7 @@ def test_no_request_brings_the_journal_down(tail: str, method: str, authorizatio
 
 @pytest.mark.parametrize("tail", ["?" + "key" * 20_000, "?" + "&key" * 20_000, "@" * 60_000, "?key=" + "a b" * 20_000])
 def test_hiding_is_linear(tail: str) -> None:
-    """A URL made to be slow to search is not: the work grows with its length, not with the square of it."""
+    """The search for keys in a URL takes time proportional to its length, not to the square of it."""
     calls = 0
 
     def count(_frame: Any, event: str, _argument: Any) -> None:
@@ -193,7 +207,7 @@ def test_hiding_is_linear(tail: str) -> None:
 
 
 def test_it_reads_like_a_sequence() -> None:
-    """An exchange can be had by its place from either end, a part as a slice, and all of them in order."""
+    """It can be indexed from both ends, sliced, and iterated in order."""
     journal = Journal(CONTRACT)
     for at in range(5):
         journal.add(exchange(float(at)))

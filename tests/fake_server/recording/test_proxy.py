@@ -1,7 +1,8 @@
-"""Claims about the proxy: what passes stays as it is, whatever happens is passed on, and the exchange tells of it."""
+"""Claims about the proxy: traffic is forwarded unchanged, failures too, and the exchange has all of it."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
@@ -26,7 +27,7 @@ from fake_server.adapters.listen import listen
 from fake_server.messages import Exchange
 from fake_server.recording.capture import BodyCapture, decompressed
 from fake_server.recording.proxy import Proxy, origin_of
-from fake_server.recording.relay import MARK
+from fake_server.recording.relay import PROXY_ERROR_HEADER, Relay, end_to_end
 from kling_contract.clock import VirtualClock
 from tests.support.calls import creating
 
@@ -35,25 +36,25 @@ PATIENCE = 30  # seconds after which a test that waits has failed
 
 @dataclass
 class Proxied:
-    """A proxy that runs, and what has passed it."""
+    """A proxy that runs, and the exchanges that passed it."""
 
     url: str
-    passed: queue.SimpleQueue[Exchange]
+    exchanges: queue.SimpleQueue[Exchange]
 
     def next(self) -> Exchange:
-        return self.passed.get(timeout=PATIENCE)
+        return self.exchanges.get(timeout=PATIENCE)
 
 
 @contextlib.contextmanager
 def proxy_of(upstream: str, **options: Any) -> Iterator[Proxied]:
-    passed: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
-    with listen(Proxy(upstream, passed.put, **options)) as url:
-        yield Proxied(url, passed)
+    exchanges: queue.SimpleQueue[Exchange] = queue.SimpleQueue()
+    with listen(Proxy(upstream, exchanges.put, **options)) as url:
+        yield Proxied(url, exchanges)
 
 
 @dataclass
 class Upstream:
-    """An ASGI application that notes what it is sent, and answers as it is told."""
+    """An ASGI application that keeps what it is sent, and responds as configured."""
 
     status: int = 200
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -128,7 +129,7 @@ TARGETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_
     came=FIELDS,
     answer=st.binary(max_size=300),
 )
-def test_what_passes_stays_as_it_is(
+def test_traffic_is_forwarded_unchanged(
     echo: tuple[Upstream, Proxied],
     method: str,
     path: str,
@@ -139,7 +140,7 @@ def test_what_passes_stays_as_it_is(
     came: list[tuple[bytes, bytes]],
     answer: bytes,
 ) -> None:
-    """Method, target, header fields and body arrive as they were sent; status, fields and body come back as they were."""
+    """Method, target, header fields and body are forwarded unchanged, and so are status, header fields and body of the response."""
     upstream, proxied = echo
     length = (b"content-length", b"%d" % len(answer))
     upstream.status, upstream.headers, upstream.body = status, [*came, length], answer
@@ -168,7 +169,7 @@ def test_what_passes_stays_as_it_is(
 
 
 def test_the_host_is_the_upstreams(echo: tuple[Upstream, Proxied]) -> None:
-    """The upstream is told its own name, and what concerns the connection to us alone is not told to it, nor back."""
+    """The Host header names the upstream, and fields about one connection are forwarded in neither direction."""
     upstream, proxied = echo
     upstream.headers = [(b"Keep-Alive", b"timeout=5"), (b"connection", b"x-mine"), (b"x-mine", b"1"), (b"Ends", b"2")]
     with httpx.Client() as client:
@@ -184,7 +185,7 @@ def test_the_host_is_the_upstreams(echo: tuple[Upstream, Proxied]) -> None:
 
 
 def test_bodies_without_a_length_pass(echo: tuple[Upstream, Proxied]) -> None:
-    """A body that is sent in chunks arrives, and so does one that is answered in chunks."""
+    """Chunked bodies are forwarded in both directions."""
     upstream, proxied = echo
     upstream.status, upstream.headers, upstream.body = 200, [], b"answered " * 1_000
     with httpx.Client() as client:
@@ -194,8 +195,8 @@ def test_bodies_without_a_length_pass(echo: tuple[Upstream, Proxied]) -> None:
     assert answered.content == exchange.reply.body == upstream.body
 
 
-def test_parts_pass_at_once() -> None:
-    """The beginning of a body is passed on, in both directions, before there is an end of it."""
+def test_chunks_are_forwarded_at_once() -> None:
+    """The beginning of a body is forwarded, in both directions, before its end has arrived."""
     begun, parts = threading.Event(), []
 
     def script(connection: socket.socket) -> None:
@@ -225,7 +226,7 @@ def test_parts_pass_at_once() -> None:
 
 
 def test_long_bodies_pass_whole_and_are_not_held() -> None:
-    """Of bodies over the limit a little is kept, everything passes, and the exchange tells how much it was."""
+    """Bodies over the limit are forwarded whole; the exchange has their beginning and their size."""
     upstream, long = Upstream(body=bytes(3_000_000)), bytes(2_000_000)
     with listen(upstream) as url, proxy_of(url, limit=100_000) as proxied, httpx.Client() as client:
         assert client.post(proxied.url, content=long).content == upstream.body
@@ -239,19 +240,19 @@ def test_long_bodies_pass_whole_and_are_not_held() -> None:
 
 @given(st.lists(st.binary(max_size=50)), st.integers(0, 100))
 def test_a_body_is_kept_up_to_its_limit(parts: list[bytes], limit: int) -> None:
-    """What passes is kept whole as long as it fits; of more, a beginning."""
+    """A body within the limit is kept whole; of a longer one, the beginning."""
     body, whole = BodyCapture(limit), b"".join(parts)
     for part in parts:
         body.add(part)
     assert body.size == len(whole)
-    assert body.cut == (len(whole) > limit)
+    assert body.truncated == (len(whole) > limit)
     assert whole.startswith(body.kept)
-    assert body.cut or body.kept == whole
+    assert body.truncated or body.kept == whole
 
 
 @given(st.binary(max_size=2_000), st.integers(0, 2_000), st.sampled_from(["gzip", "X-GZIP", "deflate", "bare deflate"]))
 def test_compressed_bodies_can_be_read(body: bytes, limit: int, coding: str) -> None:
-    """What was compressed is had again, unless it is longer than the limit, broken, or followed by something else."""
+    """A compressed body is decompressed, unless it is longer than the limit, broken, or followed by other data."""
     bare = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     packed = {"deflate": zlib.compress(body), "bare deflate": bare.compress(body) + bare.flush()}.get(
         coding, gzip.compress(body)
@@ -265,7 +266,7 @@ def test_compressed_bodies_can_be_read(body: bytes, limit: int, coding: str) -> 
 
 
 def test_compressed_answers_pass_compressed() -> None:
-    """A compressed answer passes as it is, and the exchange has it readable; one in a coding unknown to us says so."""
+    """A compressed response is forwarded as it is, and decompressed in the exchange; an unknown coding stays in its header."""
     plain = json.dumps({"id": "1"}).encode()
     upstream = Upstream(headers=[(b"content-encoding", b"gzip")], body=gzip.compress(plain))
     with listen(upstream) as url, proxy_of(url) as proxied, httpx.Client() as client:
@@ -281,8 +282,8 @@ def test_compressed_answers_pass_compressed() -> None:
         assert exchange.reply.headers["content-encoding"] == "klingon"
 
 
-def test_an_upstream_that_is_down_is_told_of() -> None:
-    """Where nobody listens the proxy answers 502 in its own name, also to who is still sending, and no answer is noted."""
+def test_an_upstream_that_is_down_is_reported() -> None:
+    """If nobody listens, the proxy responds with 502, also to a client that is still sending, and the exchange has no response."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with proxy_of(f"http://127.0.0.1:{port}") as proxied:
@@ -292,27 +293,27 @@ def test_an_upstream_that_is_down_is_told_of() -> None:
     assert exchange.failure is not None
     assert str(port) in exchange.failure
     assert said.startswith(b"HTTP/1.1 502")
-    assert f"{MARK}: {exchange.failure}".encode() in said
+    assert f"{PROXY_ERROR_HEADER}: {exchange.failure}".encode() in said
     assert said.endswith(exchange.failure.encode())
     assert exchange.reply.status == 0
     assert len(exchange.request.body) == 20_000_000
 
 
-def test_an_upstream_that_is_slow_is_told_of() -> None:
-    """Where no byte comes in time the proxy answers 504 in its own name."""
+def test_an_upstream_that_is_slow_is_reported() -> None:
+    """If no byte arrives in time, the proxy responds with 504."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with proxy_of(upstream, patience=0.05) as proxied, httpx.Client() as client:
+        with proxy_of(upstream, timeout=0.05) as proxied, httpx.Client() as client:
             answered = client.get(proxied.url)
             exchange = proxied.next()
     assert answered.status_code == 504
-    assert answered.headers[MARK] == exchange.failure
+    assert answered.headers[PROXY_ERROR_HEADER] == exchange.failure
     assert exchange.reply.status == 0
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"no HTTP\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nno field"])
-def test_rubbish_is_told_of(rubbish: bytes) -> None:
-    """What is no HTTP answer is answered 502 in the proxy's own name."""
+def test_an_invalid_response_is_reported(rubbish: bytes) -> None:
+    """If the upstream sends no valid HTTP, the proxy responds with 502."""
 
     def script(connection: socket.socket) -> None:
         heard(connection)
@@ -322,7 +323,7 @@ def test_rubbish_is_told_of(rubbish: bytes) -> None:
         answered = client.get(proxied.url)
         exchange = proxied.next()
     assert answered.status_code == 502
-    assert MARK in answered.headers
+    assert PROXY_ERROR_HEADER in answered.headers
     assert exchange.reply.status == 0
 
 
@@ -330,7 +331,7 @@ def test_rubbish_is_told_of(rubbish: bytes) -> None:
     "framing", [b"Content-Length: 100\r\n\r\nbegin", b"Transfer-Encoding: chunked\r\n\r\n5\r\nbegin\r\n"]
 )
 def test_an_answer_that_breaks_off_breaks_off(framing: bytes) -> None:
-    """The program gets as much of an answer as came, and notices that there should have been more; so does the exchange."""
+    """The client gets the part of a response that arrived, and sees that it is incomplete; so does the exchange."""
 
     def script(connection: socket.socket) -> None:
         heard(connection)
@@ -347,8 +348,48 @@ def test_an_answer_that_breaks_off_breaks_off(framing: bytes) -> None:
     assert exchange.reply.body[: exchange.reply.cut] == b"begin"
 
 
-def test_a_program_that_hangs_up_is_told_of() -> None:
-    """When the program goes before its answer comes, the upstream is let go as well, and the exchange says so."""
+@given(st.text(st.characters(codec="utf-8"), max_size=80) | st.text("\x00\x1b\x7f\r\n \t\x85", max_size=600))
+def test_an_error_is_a_legal_header(error: str) -> None:
+    """Whatever the text of an error, the header and the body that carry it are one line of printable ASCII (RFC 9110, 5.5)."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def failed() -> Relay:
+        relay = Relay(1_000, receive, send)
+        relay._request_complete.set()
+        await relay.fail(502, error)
+        return relay
+
+    relay = asyncio.run(failed())
+    start, body = sent
+    value = dict(start["headers"])[PROXY_ERROR_HEADER.encode()]
+    assert value == body["body"] == (relay.error or "").encode()
+    assert all(0x20 <= byte <= 0x7E for byte in value)
+    assert value == value.strip()
+    assert dict(start["headers"])[b"content-length"] == b"%d" % len(value)
+
+
+def test_one_framing_is_forwarded() -> None:
+    """Of two framings the chunked one is forwarded alone, and Connection cannot take the length away (RFC 9112, 6.3)."""
+    with listen(upstream := Upstream(body=b"done")) as url, proxy_of(url) as proxied:
+        both = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        assert talked(proxied.url, both).startswith(b"HTTP/1.1 200")
+        assert upstream.heard == b"abc"
+        named = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close, content-length\r\ncontent-length: 3\r\n\r\nabc"
+        assert talked(proxied.url, named).startswith(b"HTTP/1.1 200")
+        assert upstream.heard == b"abc"
+        assert dict(upstream.scope["headers"])[b"content-length"] == b"3"
+    fields = [(b"Content-Length", b"9"), (b"Transfer-Encoding", b"chunked"), (b"x", b"1")]
+    assert end_to_end(fields) == [(b"x", b"1")]
+
+
+def test_a_client_that_disconnects_is_reported() -> None:
+    """If the client disconnects before the response, the upstream is disconnected as well, and the exchange says so."""
     asked, gone = threading.Event(), threading.Event()
 
     def script(connection: socket.socket) -> None:
@@ -365,11 +406,11 @@ def test_a_program_that_hangs_up_is_told_of() -> None:
         exchange = proxied.next()
         assert gone.wait(PATIENCE)
     assert exchange.reply.status == 0
-    assert "hung up" in (exchange.failure or "")
+    assert "disconnected" in (exchange.failure or "")
 
 
-def test_what_is_under_way_at_the_end_is_handed_over() -> None:
-    """An exchange that is not over when the proxy ends is not lost."""
+def test_an_unfinished_exchange_is_reported() -> None:
+    """An exchange that is not over when the proxy stops is not lost."""
     asked = threading.Event()
 
     def script(connection: socket.socket) -> None:
@@ -390,7 +431,7 @@ def test_what_is_under_way_at_the_end_is_handed_over() -> None:
 
 
 def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a redirect nor a full URL in the request nor the environment's proxy leads anywhere but to the upstream."""
+    """Requests go to the upstream only, whatever a redirect, a full URL in the request, or the environment's proxy says."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     upstream = Upstream(status=307, headers=[(b"location", b"https://elsewhere.example/")])
@@ -405,7 +446,7 @@ def test_nothing_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An upstream whose certificate nobody vouches for is sent nothing; one that SSL_CERT_FILE vouches for is."""
+    """Nothing is sent to an upstream with an unknown certificate, unless SSL_CERT_FILE has it."""
     fake = FakeServer()
     with fake.listen(tls=True) as url:
         assert url.ca_pem is not None
@@ -427,7 +468,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_exchanges_are_on_the_clock() -> None:
-    """When an exchange began, and how long it took, is read from the clock that the proxy was given."""
+    """The begin and the duration of an exchange are read from the clock that the proxy was given."""
     fake = FakeServer()
     with fake.listen() as url, proxy_of(url, clock=fake.clock) as proxied, httpx.Client() as client:
         assert isinstance(fake.clock, VirtualClock)
@@ -454,7 +495,7 @@ def test_exchanges_are_on_the_clock() -> None:
     ],
 )
 def test_an_upstream_is_scheme_and_host(url: str) -> None:
-    """What is more or less than scheme, host and port is no upstream, and a password in it is not repeated."""
+    """An upstream must be scheme, host and port; a password in it is not repeated in the message."""
     with pytest.raises(ValueError, match=r"\S") as wrong:
         origin_of(url)
     assert "k@" not in str(wrong.value)

@@ -1,4 +1,4 @@
-"""Claims about judging what passed: each exchange by the contract, and generations by the way they may go."""
+"""Claims about validating traffic: each exchange by the contract, and the order of statuses by the lifecycle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Reply, Request
-from fake_server.journal.har import archive, broken_off, read
+from fake_server.journal.har import archive, read, truncated_reply
 from fake_server.journal.journal import Journal
 from fake_server.messages import Exchange, Headers
 from fake_server.recording.traffic import ExchangeValidator, validate_recording
@@ -50,15 +50,15 @@ def shown(at: float, status: str, *, took: float = 0.0, made: str = "1", operati
 
 
 def rules(*exchanges: Exchange) -> list[str]:
-    judge = ExchangeValidator(CONTRACT)
-    return [found.rule for each in exchanges for found in judge.judge(each) if found.severity == "error"]
+    validator = ExchangeValidator(CONTRACT)
+    return [found.rule for each in exchanges for found in validator.validate(each) if found.severity == "error"]
 
 
 @pytest.mark.parametrize("revision", revisions())
 @pytest.mark.parametrize("scenario", ["happy", "fails"])
 @pytest.mark.parametrize("base", [None, "http://localhost:8080"])
 def test_what_the_fake_does_keeps_the_contract(revision: str, scenario: str, base: str | None) -> None:
-    """Nothing is wrong with a recorded run of any revision, downloads from wherever and missing keys included."""
+    """A recorded run of any revision has no violations, with downloads from any host and without keys."""
     har = run(revision, base, scenario=scenario).journal.har()
     judged = validate_recording(har, revision=revision)
     assert len(judged) >= 21
@@ -66,8 +66,8 @@ def test_what_the_fake_does_keeps_the_contract(revision: str, scenario: str, bas
 
 
 @given(st.lists(STATUSES, min_size=1, max_size=6))
-def test_generations_go_their_way(seen: list[str]) -> None:
-    """A status that may not come after the one seen before is found, at each place where it comes, and nothing else is."""
+def test_statuses_follow_the_lifecycle(seen: list[str]) -> None:
+    """Each status that may not follow the one before is found, and nothing else is."""
     found = rules(*(shown(float(at), status) for at, status in enumerate(seen)))
     breaks = [pair for pair in pairwise(seen) if not LIFECYCLE.allows(*pair)]
     assert found == ["lifecycle"] * len(breaks)
@@ -75,48 +75,48 @@ def test_generations_go_their_way(seen: list[str]) -> None:
 
 @given(STATUSES)
 def test_generations_begin_as_documented(status: str) -> None:
-    """A create that is answered with another status than the first is found."""
+    """A create whose response has another status than the initial one is found."""
     found = rules(shown(0.0, status, operation="createGeneration"))
     assert found == ([] if status == LIFECYCLE.initial else ["lifecycle"])
 
 
-def test_answers_that_overtake_each_other_are_not_blamed() -> None:
-    """Of two polls under way at once nobody knows which was answered first; of two in a row everybody does."""
+def test_overlapping_responses_are_no_violation() -> None:
+    """The order of two polls is only checked if the second began after the first was over."""
     later, earlier = LIFECYCLE.statuses[2], LIFECYCLE.statuses[0]
     assert not rules(shown(0, later, took=5), shown(4, earlier))
     assert rules(shown(0, later, took=5), shown(5, earlier)) == ["lifecycle"]
 
 
-def test_ids_are_held_together() -> None:
-    """A poll that is answered with another generation, and an id that is given twice, are found."""
+def test_ids_must_match() -> None:
+    """A response about another generation than requested, and an id that is used twice, are found."""
     create = shown(0, LIFECYCLE.initial, operation="createGeneration")
     assert rules(create, replace(create, at=1.0)) == ["id"]
     other = replace(shown(1, LIFECYCLE.initial, made="2"), request=polling(CONTRACT, "1"))
     assert rules(other) == ["id"]
 
 
-def test_both_directions_are_judged() -> None:
-    """What is wrong with a request and with its answer is found, each in its part; what is no API path is found once."""
+def test_both_directions_are_validated() -> None:
+    """Violations of a request and of its response are found, each in its part; an unknown path is reported once."""
     fake = FakeServer()
     wrong = creating(CONTRACT, payload(CONTRACT, duration="long"))
-    judge = ExchangeValidator(CONTRACT)
-    (found,) = judge.judge(Exchange(0, wrong, fake.handle(wrong)))
+    validator = ExchangeValidator(CONTRACT)
+    (found,) = validator.validate(Exchange(0, wrong, fake.handle(wrong)))
     assert (found.part, found.pointer) == ("body", "/duration")
-    (found,) = judge.judge(Exchange(1, creating(CONTRACT), Reply(418)))
+    (found,) = validator.validate(Exchange(1, creating(CONTRACT), Reply(418)))
     assert (found.part, found.rule) == ("status", "status")
-    (found,) = judge.judge(Exchange(2, Request("GET", f"{CONTRACT.base_url}/nowhere"), Reply(200)))
+    (found,) = validator.validate(Exchange(2, Request("GET", f"{CONTRACT.base_url}/nowhere"), Reply(200)))
     assert found.rule == "path"
 
 
-def test_what_is_not_known_whole_is_not_judged() -> None:
-    """A request or an answer that was cut, that never came, or that cannot be decoded is warned of, and held against nobody."""
+def test_incomplete_messages_are_not_checked() -> None:
+    """A message that was cut off, is missing, or cannot be decoded gets a warning, and no error."""
     sent = creating(CONTRACT)
     cut = replace(sent, headers=Headers({**sent.headers, "content-length": "999999"}), body=sent.body[:9])
     good = FakeServer().handle(sent)
     cases: list[tuple[Request, Reply, str]] = [
         (cut, good, "the request"),
-        (sent, broken_off(good.status, good.headers, good.body[:9]), "the answer"),
-        (sent, Reply(0, cut=0), "no answer"),
+        (sent, truncated_reply(good.status, good.headers, good.body[:9]), "the response"),
+        (sent, Reply(0, cut=0), "no response"),
         (
             sent,
             replace(good, headers=Headers({**good.headers, "content-encoding": "br"}), body=b"\x00"),
@@ -125,7 +125,7 @@ def test_what_is_not_known_whole_is_not_judged() -> None:
     ]
     for request, reply, said in cases:
         exchange = Exchange(0, request, reply)
-        (found,) = ExchangeValidator(CONTRACT).judge(exchange)
+        (found,) = ExchangeValidator(CONTRACT).validate(exchange)
         assert found.severity == "warning"
         assert said in found.message
         journal = Journal(CONTRACT)
@@ -134,15 +134,15 @@ def test_what_is_not_known_whole_is_not_judged() -> None:
         assert list(judged.violations) == [found]
 
 
-def test_a_recording_is_judged_as_what_passed() -> None:
-    """What is found in a recording is what was found as it passed, in the order in which it began."""
+def test_a_recording_is_validated_like_live_traffic() -> None:
+    """A recording has the same violations as the live exchanges, in the order in which they began."""
     fake = FakeServer(scenario="error-name-and-message")
     fake.handle(creating(CONTRACT, b"{"))
     fake.handle(creating(CONTRACT, payload(CONTRACT, prompt=7, surprise=1)))
     made = fake.handle(creating(CONTRACT)).json()["id"]
     fake.handle(polling(CONTRACT, made))
-    judge = ExchangeValidator(CONTRACT)
-    passed = [(f"{each.request.method} {each.reply.status}", judge.judge(each)) for each in fake.journal]
+    validator = ExchangeValidator(CONTRACT)
+    passed = [(f"{each.request.method} {each.reply.status}", validator.validate(each)) for each in fake.journal]
     har = fake.journal.har()
     har["log"]["entries"].reverse()
     for number, entry in enumerate(har["log"]["entries"]):  # in one order only
@@ -152,8 +152,8 @@ def test_a_recording_is_judged_as_what_passed() -> None:
     assert [each.name.split()[::2] for each in found] == [name.split() for name, _ in passed]
 
 
-def test_other_hosts_are_passed_over() -> None:
-    """Of what a browser recorded only the hosts are judged on which the API was called, wherever it was called."""
+def test_other_hosts_are_ignored() -> None:
+    """In the recording of a browser, only hosts on which the API was called are validated, whichever they are."""
     journal = Journal(CONTRACT)
     for base in ("https://gateway.example", CONTRACT.base_url):
         journal.add(Exchange(0, polling(CONTRACT, "1", base=base), Reply(404)))
@@ -162,8 +162,8 @@ def test_other_hosts_are_passed_over() -> None:
     assert len(validate_recording(journal.har())) == 4
 
 
-def test_another_revision_is_not_taken_for_silence() -> None:
-    """What was recorded of another revision, wherever, is not passed over, and an archive without the API is not called clean."""
+def test_another_revision_is_recognised() -> None:
+    """Calls of another revision are not ignored, on any host, and an archive without the API is refused."""
     latest = Contract.load("latest")
     har = run(latest.revision.id, "http://localhost:8080").journal.har()
     judged = validate_recording(har)
@@ -175,7 +175,7 @@ def test_another_revision_is_not_taken_for_silence() -> None:
 
 
 def test_recordings_of_browsers_are_read(tmp_path: Path) -> None:
-    """An archive as browsers write them is judged: decoded texts with their old headers, bodies left out, members nobody knows."""
+    """Archives of browsers are validated: decoded bodies with the original headers, missing bodies, unknown members."""
     exchange = shown(0, LIFECYCLE.statuses[-1])
     journal = Journal(CONTRACT)
     journal.add(exchange)
@@ -193,7 +193,7 @@ def test_recordings_of_browsers_are_read(tmp_path: Path) -> None:
     assert not validate_recording(path)[0].violations
     del entry["response"]["content"]["text"]
     ((found,),) = (each.violations for each in validate_recording(har))
-    assert "answer" in found.rule
+    assert found.rule == "unchecked"
 
 
 @pytest.mark.parametrize(
@@ -212,8 +212,8 @@ def test_recordings_of_browsers_are_read(tmp_path: Path) -> None:
         b"1" * 10_000,
     ],
 )
-def test_what_is_no_archive_is_said_in_one_line(content: bytes, tmp_path: Path) -> None:
-    """A file that is empty, no JSON, no archive, or an archive of nothing is refused in one line that names it."""
+def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) -> None:
+    """A file that is empty, no JSON, no archive, or an archive without entries is refused in one line that names it."""
     path = tmp_path / "session.har"
     path.write_bytes(content)
     with pytest.raises(DocumentError, match=r"session\.har: ") as wrong:
@@ -235,7 +235,7 @@ HAR = json.dumps(run().journal.har())
 
 @given(st.data())
 def test_whatever_is_in_an_archive_is_read_or_refused(data: st.DataObject) -> None:
-    """An archive in which anything is replaced by anything, or that is cut off anywhere, is judged or refused in one line."""
+    """An archive in which any value is replaced by any other is validated, or refused in one line."""
     har = json.loads(HAR)
     node: Any = har["log"]["entries"][data.draw(st.integers(0, 21))]
     while True:
@@ -256,15 +256,27 @@ def test_whatever_is_in_an_archive_is_read_or_refused(data: st.DataObject) -> No
 
 @given(st.integers(0, len(HAR) - 1))
 def test_a_truncated_archive_is_refused(length: int) -> None:
-    """An archive of which the end is missing is refused, wherever it was cut."""
+    """An archive that was cut off anywhere is refused."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "session.har"
         path.write_text(HAR[:length])
-        assert "not the whole" in refusal(path) or not length
+        assert "incomplete" in refusal(path) or not length
+
+
+def test_headers_of_other_tools_are_made_legal() -> None:
+    """Pseudo header fields of HTTP/2 are dropped, and of repeated fields joined by line feeds the last one is read."""
+    har = json.loads(HAR)
+    fields = [(":status", "200"), ("Set-Cookie", "a=1\nb=2; Path=/"), ("x-empty", ""), (":", "x")]
+    for entry in har["log"]["entries"]:
+        entry["response"]["headers"] = [{"name": name, "value": value} for name, value in fields]
+        entry["request"]["headers"] = [{"name": ":authority", "value": "example.com"}]
+    for exchange in read(har):
+        assert not exchange.request.headers.get(":authority")
+        assert dict(exchange.reply.headers) == {"set-cookie": "b=2; Path=/", "x-empty": ""}
 
 
 def test_what_is_written_is_read_again() -> None:
-    """Requests and replies come out of an archive as they went in, those that broke off included."""
+    """Requests and replies are read from an archive as they were written, also those that broke off."""
     fake = run(scenario="cut-off-answer")
     for exchange, again in zip(fake.journal, read(archive(fake.journal)), strict=True):
         assert again.request == exchange.request

@@ -1,4 +1,4 @@
-"""Claims about faults: which of them there can be, which calls they hit, and what they make of an answer."""
+"""Claims about faults: which are valid, which calls they hit, and what they do to a response."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_a_fault_hits_the_calls_it_names(operation: Any, skip: int, times: int |
 
 
 @given(st.lists(st.sampled_from(["refused", "answered", "before", "after", "fine", "patched"]), max_size=8))
-def test_the_bill_knows_what_was_accepted(fates: list[str]) -> None:
-    """A create that was refused or never read is not billed; one whose answer was lost or changed is billed once."""
+def test_accepted_creates_are_billed(fates: list[str]) -> None:
+    """A create that was refused or never processed is not billed; one whose response was lost or changed is billed once."""
     kinds: dict[str, dict[str, Any]] = {
         "refused": {"refusal": next(iter(REASONS))},
         "answered": {"status": CONTRACT.create.success, "body": {"id": "a"}},
@@ -120,8 +120,8 @@ FIELDS = {
         {"operation": FIELDS["operation"]}, optional={k: v for k, v in FIELDS.items() if k != "operation"}
     )
 )
-def test_two_judges_agree_on_faults(data: dict[str, Any]) -> None:
-    """What the schema allows, in another validator's eyes, is a fault; anything else is refused with words."""
+def test_two_validators_agree_on_faults(data: dict[str, Any]) -> None:
+    """A fault is accepted if another validator finds it valid under the schema; any other is refused with a message."""
     if REFEREE.is_valid(data):
         assert Fault.from_data(data).data() == {"skip": 0, **data}
     else:
@@ -151,15 +151,15 @@ def test_two_judges_agree_on_faults(data: dict[str, Any]) -> None:
         ({"operation": "getGeneration", "headers": {"Transfer-Encoding": "x"}}, "headers: .*tokens"),
     ],
 )
-def test_a_fault_that_cannot_be_is_refused(fields: dict[str, Any], message: str) -> None:
-    """From Python, too, a fault that makes no sense is refused at once, and the field is named."""
+def test_an_invalid_fault_is_refused(fields: dict[str, Any], message: str) -> None:
+    """An invalid fault made in Python is refused as well, and the message names the field."""
     with pytest.raises(ValueError, match=message):
         Fault(**fields)
 
 
 @given(JSON, JSON)
-def test_a_patch_is_applied_once_and_for_all(document: Any, patch: Any) -> None:
-    """A merge patch applied again changes nothing more, and an empty one changes no object."""
+def test_a_patch_is_idempotent(document: Any, patch: Any) -> None:
+    """A merge patch applied twice changes nothing more, and an empty one changes no object."""
     once = merged(document, patch)
     assert merged(once, patch) == once
     if isinstance(document, dict):
@@ -168,7 +168,7 @@ def test_a_patch_is_applied_once_and_for_all(document: Any, patch: Any) -> None:
 
 @given(st.dictionaries(st.text(max_size=2), JSON), st.dictionaries(st.text(max_size=2), JSON))
 def test_a_patch_touches_what_it_names(document: dict[str, Any], patch: dict[str, Any]) -> None:
-    """Members that the patch does not name stay, those it has as null go, and the others are there afterwards."""
+    """Members that the patch does not name stay, those that are null in it are removed, and the others are set."""
     result = merged(document, patch)
     for name in document.keys() - patch.keys():
         assert result[name] == document[name]
@@ -179,8 +179,8 @@ def test_a_patch_touches_what_it_names(document: dict[str, Any], patch: dict[str
             assert result[name] == value
 
 
-def test_a_patch_goes_over_the_true_answer() -> None:
-    """A patched poll has the true status, headers and other members, and the new ones."""
+def test_a_patch_changes_the_true_response() -> None:
+    """A patched poll keeps its status, headers and other members, and has the new ones."""
     fake = played(Fault(operation="getGeneration", times=1, patch={"status": "vanished", "odd": {"a": 1}}))
     generation_id = create(fake).json()["id"]
     patched, true = get(fake, generation_id), get(fake, generation_id)
@@ -189,8 +189,8 @@ def test_a_patch_goes_over_the_true_answer() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8")) | st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers()))
-def test_an_answer_of_its_own_is_sent_as_it_is(body: Any) -> None:
-    """A text is sent as it is, anything else as JSON; the status and the header fields are those of the fault."""
+def test_a_given_response_is_sent_as_it_is(body: Any) -> None:
+    """Text is sent as it is, anything else as JSON; the status and the header fields are those of the fault."""
     fake = played(Fault(operation="getGeneration", status=502, headers={"X-Odd": "1"}, body=body))
     reply = get(fake, "anybody")
     assert reply.status == 502
@@ -212,7 +212,7 @@ def test_refusals_are_those_of_the_revision(reason: str) -> None:
 
 
 def test_a_body_alone_keeps_the_true_status() -> None:
-    """A body without a status takes the place of the true one: the create is accepted, with its own status and type."""
+    """A body without a status replaces the true one: the create is accepted, with its own status and media type."""
     fake = played(Fault(operation="createGeneration", body="{'id'"))
     reply = create(fake)
     operation = fake.contract.create
@@ -231,7 +231,7 @@ def test_a_body_alone_keeps_the_true_status() -> None:
 def test_a_broken_off_response_stays_broken_off(
     body: bytes, cut: int | None, truncate: int | None, more: dict[str, Any]
 ) -> None:
-    """A fault over a reply that breaks off by itself lets no more of it arrive; only a body of the fault's own is whole."""
+    """A reply that breaks off by itself still breaks off under a fault, unless the fault has a body of its own."""
     fault = Fault(operation="getGeneration", truncate=truncate, **(more or {"patch": {"a": 1}}))
     made = fault.over(Reply(200, Headers(), body, delay=2.0, cut=cut))
     own = "body" in more and cut != 0
@@ -240,7 +240,7 @@ def test_a_broken_off_response_stays_broken_off(
 
 
 def test_the_journal_has_what_was_lost() -> None:
-    """Of a lost answer the journal has the true one, cut to nothing; of a call that was never read it has no status."""
+    """The journal has a lost response as it was, with a cut of 0; a call that was never processed has status 0."""
     fake = played(
         Fault(operation="createGeneration", times=1, drop="after_processing"),
         Fault(operation="createGeneration", drop="before_processing"),
@@ -252,7 +252,7 @@ def test_the_journal_has_what_was_lost() -> None:
 
 
 def test_another_body_has_its_own_length() -> None:
-    """A body in place of a video states its own length, not that of the video."""
+    """The Content-Length of a body that replaces a video is its own, not that of the video."""
     fake = played(Fault(operation="download", body="moved"), progression="immediate")
     create(fake)
     (generation,) = fake.generations.values()
@@ -264,7 +264,7 @@ def test_another_body_has_its_own_length() -> None:
 @example(VIDEO_SIZE, False)
 @example(VIDEO_SIZE - 1, False)
 def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
-    """A truncated download states its whole length, and breaks unless all of its bytes have come by then."""
+    """A truncated download has the Content-Length of the whole, and breaks off unless it is no longer than the cut."""
     fake = played(Fault(operation="download", truncate=size), progression="immediate")
     create(fake)
     (generation,) = fake.generations.values()
@@ -277,7 +277,7 @@ def test_a_cut_body_announces_its_true_length(size: int, head: bool) -> None:
 
 @given(st.floats(0.001, 1e6), st.none() | st.floats(0.001, 1e6))
 def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
-    """In process a late answer moves the virtual clock, by no more than the sender would have waited, and is too late if it is."""
+    """In process a delay moves the virtual clock, at most by the read timeout; a longer delay means a timeout."""
     fake = FakeServer()
     before = fake.clock.now()
     in_time = wait_in_process(fake.clock, latency, timeout)
@@ -287,7 +287,7 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
 
 @given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))
 def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
-    """Over a port a reply is late by the clock's own seconds: real ones, `rate` in each, or none where it stands still."""
+    """Over a port a delay is in the clock's seconds: real ones, `rate` in each real one, or none if the clock stands still."""
     assert real_seconds(SystemClock(), latency) == latency
     assert real_seconds(VirtualClock(rate=rate), latency) == latency / rate
     still = VirtualClock()
@@ -297,7 +297,7 @@ def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
 
 
 def test_the_first_of_two_faults_holds() -> None:
-    """Of two faults for one call the first holds, and the other one is there when the first has passed."""
+    """If two faults cover a call, the first one hits it; the second one hits when the first is over."""
     fake = played(
         Fault(operation="getGeneration", times=2, status=502), Fault(operation="getGeneration", times=3, status=503)
     )
@@ -305,7 +305,7 @@ def test_the_first_of_two_faults_holds() -> None:
 
 
 def test_counting_begins_anew() -> None:
-    """A reset, or another scenario, begins to count calls again; a reset brings the first scenario back."""
+    """A reset, or another scenario, starts to count calls anew; a reset restores the first scenario."""
     fake = played(Fault(operation="getGeneration", times=1, status=502))
     missing = REASONS["unknown_generation"].status_code
     assert [get(fake, "x").status for _ in range(2)] == [502, missing]

@@ -1,4 +1,4 @@
-"""Claims about scenarios: what one may hold, and that each shipped one does what it says, to a client and to the bill."""
+"""Claims about scenarios: which are valid, and that each shipped one does what it says to a client and to the bill."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_the_list_of_scenarios_is_complete() -> None:
 
 
 def test_the_schema_is_a_schema() -> None:
-    """The schema of scenarios keeps the metaschema."""
+    """The schema of scenarios is valid under its metaschema."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("revision", revisions())
 @pytest.mark.parametrize("name", scenarios())
-def test_every_scenario_comes_to_an_end(name: str, revision: str, tmp_path: Path) -> None:
+def test_every_scenario_ends(name: str, revision: str, tmp_path: Path) -> None:
     """In each revision and progression the client ends with the video or a documented error, and pays at most once."""
     for progression in PROGRESSIONS:
         fake, end = ended(name, tmp_path, revision=revision, progression=progression)
@@ -87,7 +87,7 @@ def test_every_scenario_comes_to_an_end(name: str, revision: str, tmp_path: Path
 
 
 def test_scenarios_end_as_they_say(tmp_path: Path) -> None:
-    """The shipped scenarios, taken together, lead the client into each way in which a generation can end."""
+    """The shipped scenarios together make the client end in every way in which a generation can end."""
     ends = {name: ended(name, tmp_path)[1] for name in scenarios()}
     refused = {"Unauthorized", "Forbidden", "RateLimited", "ServerError", "UnexpectedResponse"}
     known = {each.__name__ for each in (CreationUncertain, DownloadError, GenerationFailed, UnknownStatus, WaitTimeout)}
@@ -96,8 +96,8 @@ def test_scenarios_end_as_they_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["answer-lost", "accepted-behind-504", "slow-to-accept", "malformed-json"])
-def test_an_answer_can_be_lost_and_billed(name: str, tmp_path: Path) -> None:
-    """Where an answer gets lost after the create was accepted, the client cannot know, and the bill does."""
+def test_a_create_can_be_billed_without_a_response(name: str, tmp_path: Path) -> None:
+    """If the response is lost after the create was accepted, the client is uncertain, and the create is billed."""
     fake, end = ended(name, tmp_path, progression="immediate")
     assert end == CreationUncertain.__name__
     assert [charge.state for charge in fake.ledger.charges] == ["booked"]
@@ -108,7 +108,7 @@ def test_an_answer_can_be_lost_and_billed(name: str, tmp_path: Path) -> None:
     "name", ["dropped-connection", "internal-error", "unauthorized", "out-of-credits", "rate-limited"]
 )
 def test_what_was_refused_is_not_billed(name: str, tmp_path: Path) -> None:
-    """Where nothing was accepted, nothing is billed, and the journal says why."""
+    """If no create was accepted, nothing is billed, and the journal says why."""
     fake, end = ended(name, tmp_path)
     assert end != "video"
     assert not fake.ledger.charges
@@ -116,7 +116,7 @@ def test_what_was_refused_is_not_billed(name: str, tmp_path: Path) -> None:
 
 
 def test_error_shapes_are_those_of_the_revisions() -> None:
-    """The two known shapes of an error are the ones that the revisions show, each in its time."""
+    """The scenarios of the two known shapes of an error have them as in the first and the latest revision."""
     shown = [Contract.load(revision).observed.answers.get["error"] for revision in revisions()]
     shipped = [Scenario.load(name).answers["get"]["error"] for name in ("error-detail-list", "error-name-and-message")]
     assert shipped == [shown[0], shown[-1]]
@@ -124,7 +124,7 @@ def test_error_shapes_are_those_of_the_revisions() -> None:
 
 @pytest.mark.parametrize("name", scenarios())
 def test_statuses_are_known_unless_the_name_says_otherwise(name: str) -> None:
-    """Only scenarios that are called after a status leave the enum, and each of those does."""
+    """Only scenarios named "status-…" have statuses outside the enum, and each of them does."""
     for revision in revisions():
         contract = Contract.load(revision)
         statuses = {step.status for step in Scenario.load(name).timeline_under(contract).steps}
@@ -132,7 +132,7 @@ def test_statuses_are_known_unless_the_name_says_otherwise(name: str) -> None:
 
 
 def test_a_video_is_where_an_answer_says(tmp_path: Path) -> None:
-    """The video can be had in any status whose answer shows where it is, also one that nobody declared."""
+    """The video can be downloaded in any status whose response has its link, also an undeclared one."""
     fake, end = ended("status-succeeded", tmp_path)
     assert end == UnknownStatus.__name__
     (generation,) = fake.generations.values()
@@ -141,7 +141,7 @@ def test_a_video_is_where_an_answer_says(tmp_path: Path) -> None:
 
 
 def test_nulls_are_nulls(tmp_path: Path) -> None:
-    """Explicit nulls stay in the answers, where a merge patch would have removed them."""
+    """Explicit nulls stay in the responses: they are not removed as in a merge patch."""
     fake, end = ended("explicit-nulls", tmp_path)
     assert end == "video"
     answers = [exchange.reply.json() for exchange in fake.journal if exchange.operation]
@@ -164,8 +164,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG, ids=[text for text, _ in WRONG])
-def test_a_file_that_holds_no_scenario_is_refused(text: str, message: str, tmp_path: Path) -> None:
-    """A file that is no scenario is refused with its path, the place in it, and what is wrong there."""
+def test_an_invalid_scenario_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    """An invalid scenario file is refused with its path, the place in it, and what is wrong there."""
     path = tmp_path / "odd.json"
     path.write_text(text)
     with pytest.raises(DocumentError, match=message) as refused:
@@ -173,8 +173,8 @@ def test_a_file_that_holds_no_scenario_is_refused(text: str, message: str, tmp_p
     assert str(path) in str(refused.value)
 
 
-def test_a_file_is_taken_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text that ends in .json is a file, as a path is; a relative one starts at the working directory, or the folder given."""
+def test_a_scenario_file_is_given_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path, or a text that ends in .json, is a file, relative to the working directory or to the folder given."""
     path = tmp_path / "flaky.json"
     path.write_text('{"name": "mine"}')
     (tmp_path / "elsewhere").mkdir()
@@ -191,8 +191,8 @@ def test_a_file_is_taken_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("name", scenarios())
-def test_a_misspelt_scenario_is_nearly_found(name: str, tmp_path: Path) -> None:
-    """A name that there is not, and a file that there is not, are refused with the nearest shipped scenario, and all of them."""
+def test_a_misspelt_scenario_is_suggested(name: str, tmp_path: Path) -> None:
+    """An unknown name or a missing file is refused with the nearest shipped scenario, and a list of all."""
     slip = f"{name[:-1]}x"
     for scenario in (slip, f"{slip}.json", tmp_path / f"{slip}.json"):
         with pytest.raises(DocumentError) as refused:
@@ -212,7 +212,7 @@ def test_a_misspelt_scenario_is_nearly_found(name: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_scenario_must_fit_the_contract(scenario: Any, message: str) -> None:
-    """What only a contract can tell is refused when the fake is made or told to play it, with what there is instead."""
+    """What is invalid only under the contract is refused when the fake is made or plays it, with what is possible instead."""
     with pytest.raises(DocumentError, match=message):
         FakeServer(scenario=scenario)
     fake = FakeServer()
@@ -222,7 +222,7 @@ def test_a_scenario_must_fit_the_contract(scenario: Any, message: str) -> None:
 
 
 def test_a_reason_may_belong_to_one_revision() -> None:
-    """A refusal that only a later revision knows can be had of that one alone."""
+    """A refusal that only a later revision has can be used with that revision only."""
     only = set(Contract.load(revisions()[-1]).observed.refusals.reasons)
     only -= set(Contract.load(revisions()[0]).observed.refusals.reasons)
     for reason in only:
@@ -234,8 +234,8 @@ def test_a_reason_may_belong_to_one_revision() -> None:
 
 
 @given(st.lists(st.tuples(st.text(min_size=1), st.integers(1, 1000)), min_size=1), st.text(min_size=1), st.text())
-def test_every_form_of_a_scenario_is_one(steps: list[tuple[str, int]], name: str, purpose: str) -> None:
-    """A scenario read from JSON text is the one that Python's own values make, and can be written as such again."""
+def test_every_form_of_a_scenario_is_equal(steps: list[tuple[str, int]], name: str, purpose: str) -> None:
+    """A scenario read from JSON equals one made in Python, and can be written as JSON again."""
     at, timeline = 0, []
     for status, seconds in steps:
         timeline.append({"status": status, "at": at})

@@ -107,7 +107,7 @@ class Exchange:
 
     `at` is the fake's time in seconds since 1970; `operation` the id of the operation (None: no operation); `violations`
     everything that was wrong with the request, tolerated or not; `generation_id` the generation that it created or asked
-    for (None: none); `failure` what kept the reply from arriving whole, if whoever saw the exchange knows it, as a proxy
+    for (None: none); `failure` what kept the reply from arriving whole, if that is known, as a proxy
     does (None: nothing, or unknown). Request and reply are as they crossed the wire, without keys: see `Journal.add`.
     """
 

@@ -37,7 +37,7 @@ class _Library(Protocol[_Transport]):
 
 
 class FakeOptions(TypedDict, total=False):
-    """The keyword arguments of FakeServer, for whoever passes them on."""
+    """The keyword arguments of FakeServer, to annotate code that passes them on."""
 
     revision: str | None
     contract: Contract | None

@@ -1,4 +1,4 @@
-"""Test against AI/ML API's Kling video endpoints without calling them: the contract as data, a validator and a thin client.
+"""Test programs that use AI/ML API's Kling video endpoints without calling them: the contract, a validator, a thin client.
 
 Names and submodules are loaded when they are first used, so that importing the package costs nothing.
 """
@@ -105,7 +105,7 @@ __all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
-    """Load a promised name, or a submodule, when it is first used."""
+    """Load a public name, or a submodule, when it is first used."""
     if name in _HOMES:
         globals()[name] = value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
         return value

@@ -1,4 +1,4 @@
-"""`python -m kling_contract` is `kling-contract`."""
+"""The command line, run with `python -m kling_contract`."""
 
 from kling_contract.cli import main
 

@@ -1,4 +1,4 @@
-"""What time is it? The one source of time for client and fake: the system's, or a virtual one moved by hand."""
+"""Clocks: the only source of time for the client and the fake. One is real, one is moved by hand."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _FIRST = datetime.min.replace(tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 CALENDAR_END = _LAST.timestamp()
-"""The end of the year 9999, in seconds since 1970. Clocks may go on, dates do not."""
+"""The end of the year 9999, in seconds since 1970. A clock may go further, a date cannot."""
 
 
 def utc(seconds: float) -> datetime:
-    """Return a time of a clock as a date, and its nearest date where it is outside the years 1 to 9999."""
+    """Return a time of a clock as a date: the nearest possible one if it is outside the years 1 to 9999."""
     try:
         return _EPOCH + timedelta(seconds=seconds)
     except (ValueError, OverflowError):
-        return _FIRST if seconds < 0 else _LAST  # NaN is after everything
+        return _FIRST if seconds < 0 else _LAST  # NaN counts as the latest
 
 
 @runtime_checkable
@@ -32,17 +32,17 @@ class Clock(Protocol):
     """Something that tells the time and can wait. Times are seconds since 1970 (UTC), as floats."""
 
     def now(self) -> float:
-        """Return the time. It never goes back."""
+        """Return the time. It never decreases."""
 
     def sleep(self, seconds: float) -> None:
-        """Return once `seconds` have passed on this clock."""
+        """Wait until `seconds` have passed on this clock."""
 
     async def asleep(self, seconds: float) -> None:
-        """Wait as `sleep` does, without blocking the event loop."""
+        """Wait like `sleep`, without blocking the event loop."""
 
 
 class SystemClock:
-    """The real time: the wall clock at creation, carried on by the monotonic one."""
+    """The real time: the wall clock when this object was made, continued by the monotonic clock."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
@@ -61,11 +61,11 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that moves when it is told to. `sleep` is a jump: nobody waits.
+    """A clock that is moved by hand. `sleep` moves it forward and returns at once.
 
-    `start` is the time it begins at, in seconds since 1970 (by default midnight UTC of 2025-07-24, a day on which the
-    first revision was in force, so that every run sees the same times). With a `rate` above 0 it also runs by itself:
-    `rate` virtual seconds in each real one, for readers outside this process. Safe to share between threads.
+    `start` is its first time, in seconds since 1970. By default that is 2025-07-24 00:00 UTC, when the first revision was in
+    force, so that every run has the same times. With a `rate` above 0 the clock also runs by itself, `rate` virtual seconds in
+    each real second, for programs outside this process. It can be shared between threads.
     """
 
     def __init__(self, start: float = 1753315200.0, *, rate: float = 0.0) -> None:
@@ -85,7 +85,7 @@ class VirtualClock:
             return self._base + (time.monotonic() - self._real) * self.rate
 
     def advance(self, seconds: float) -> None:
-        """Move the time on by `seconds`. Raise ValueError when that would move it back."""
+        """Move the time forward by `seconds`. Raise ValueError for a negative or infinite number."""
         if not 0 <= seconds < math.inf:
             raise ValueError(f"a clock advances by 0 seconds or more, and by a finite number, not {seconds}")
         with self._lock:

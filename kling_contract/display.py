@@ -1,4 +1,4 @@
-"""How values, near misses, requests and texts of others are shown to a person."""
+"""How values, similar names, requests and texts are shown to a person."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _TEXT_LIMIT = 60  # characters of each text in a body that is longer than that
 
 
 def nearest(word: str, candidates: Sequence[str]) -> list[str]:
-    """Return those candidates that look like `word` or hold it, the nearest first."""
+    """Return the candidates that are similar to `word`, the most similar first."""
     scores = {candidate: likeness(word[:100].lower(), candidate[:100].lower()) for candidate in candidates}
     return sorted((candidate for candidate in candidates if scores[candidate] >= 0.6), key=lambda c: -scores[c])
 
 
 def show(value: Any) -> str:
-    """Return a value as JSON, cut to about 60 characters: a payload may hold megabytes."""
+    """Return a value as JSON, cut to about 60 characters, since a payload may hold megabytes."""
     if isinstance(value, str) and len(value) > 60:
         return json.dumps(value[:40], ensure_ascii=False)[:-1] + f'…" ({len(value):,} characters)'
     if isinstance(value, (dict, list)) and len(value) > 3:
@@ -46,20 +46,23 @@ def show(value: Any) -> str:
         )
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):  # no JSON at all, or a number of thousands of digits
+    except (TypeError, ValueError):  # not JSON, or an integer of thousands of digits
         return f"a Python {type(value).__name__} that JSON cannot carry"
     return text if len(text) <= 80 else text[:60] + "…"
 
 
 @functools.lru_cache(maxsize=4096)
 def likeness(one: str, other: str) -> float:
-    """Return how alike two words are: about 1 for the same, more than 0.6 for a likely slip. One that begins the other gains."""
+    """Return how similar two words are: 1 or more for the same, above 0.6 for a likely typing error.
+
+    It is higher if one of them begins with the other.
+    """
     begins = one.startswith(other) or other.startswith(one)
     return difflib.SequenceMatcher(None, one, other).ratio() + (0.3 if one and other and begins else 0.0)
 
 
 def type_of(value: Any) -> str:
-    """Return the JSON type of a Python value ("integer" for an int), or the name of its class where it has none."""
+    """Return the JSON type of a Python value ("integer" for an int), or the name of its class if JSON has no such type."""
     match value:
         case None:
             return "null"
@@ -90,7 +93,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text with everything escaped that a terminal would obey, such as line breaks and colours, or that would hide."""
+    """Return a text with everything escaped that would control a terminal or be invisible, such as line breaks and colours."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -106,9 +109,9 @@ def shorten(text: str, limit: int, *, key: str = "") -> str:
 def curl(method: str, url: str, headers: Mapping[str, str], body: bytes, *, key: str = "") -> str:
     """Return a shell line that sends a request again.
 
-    Of the headers it has the media type, the range, and an authorization. The key is not in it, only the environment variable
-    that holds it; where `key` is "", whatever is in the authorization counts as the key. A body of more than 2,000 bytes is
-    cut if it is JSON with long texts, or else to be given as a file.
+    It has the media type, the range and the authorization of the headers. The key is replaced by the environment variable that
+    holds it; if `key` is "", whatever the authorization has is taken for the key. If the body has more than 2,000 bytes, the
+    texts in it are cut if it is JSON; otherwise the line reads it from the file `payload`.
     """
     words = ["curl", "-i", "--path-as-is", "-X", _quoted(method, key), _quoted(url, key)]
     for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""What does an answer say of a generation? The client's own values, read leniently from either body."""
+"""A generation and its video as a response shows them, read leniently: what is missing or unreadable is None."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Generation", "Video"]
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A finished video. Each member is None when the answer leaves it out; `file_size` is in bytes."""
+    """A finished video. Each member is None if the response does not have it; `file_size` is in bytes."""
 
     url: str | None = None
     content_type: str | None = None
@@ -20,8 +20,8 @@ class Video:
     file_size: int | None = None
 
     @classmethod
-    def from_answer(cls, value: object) -> Self:
-        """Read an object with a `url`, or the bare text of one. What cannot be read is None."""
+    def from_value(cls, value: object) -> Self:
+        """Read an object with a `url`, or the URL itself. Members that cannot be read are None."""
         if isinstance(value, str):
             return cls(url=value)
         members: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
@@ -35,11 +35,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A generation as one answer showed it.
+    """A generation as one response showed it.
 
-    `status` may be one that the contract does not know. `videos` is empty until there is one; the service
-    answers with a single video, but lists of them have been seen on the same gateway. `error` is whatever
-    JSON the service gave as the reason of a failure, `raw` the whole body.
+    `status` may be one that the contract does not declare. `videos` is empty until the video is finished; the service sends
+    one, but lists were seen on the same gateway. `error` is the reason of a failure, any JSON value; `raw` is the whole body.
     """
 
     id: str
@@ -50,12 +49,12 @@ class Generation:
 
     @property
     def video(self) -> Video | None:
-        """The first video, None when there is none yet."""
+        """The first video, None if there is none yet."""
         return self.videos[0] if self.videos else None
 
     @classmethod
-    def from_answer(cls, body: object) -> Self:
-        """Read a decoded body that may lack all but an id and a status. Raise ValueError without those."""
+    def from_body(cls, body: object) -> Self:
+        """Read a decoded body. It needs no more than an id and a status: raise ValueError if it lacks one of them."""
         if not isinstance(body, Mapping):
             raise ValueError(f"it is a JSON {_kind(body)}, not an object")
         found = body.get("id")
@@ -73,7 +72,7 @@ class Generation:
         return cls(
             id=found,
             status=status,
-            videos=tuple(Video.from_answer(one) for one in listed if one is not None),
+            videos=tuple(Video.from_value(item) for item in listed if item is not None),
             error=body.get("error"),
             raw=body,
         )

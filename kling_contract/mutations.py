@@ -1,4 +1,4 @@
-"""In which ways can a payload break the contract? Every single violation that a schema can express, each in a minimal payload."""
+"""Mutations: every single violation that a schema can express, each in an otherwise minimal payload."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from kling_contract.schema_values.rules import (
 __all__ = ["Mutation", "mutations", "mutations_of"]
 
 _Path = tuple[str | int, ...]
-_Broken = Iterator[tuple[_Path, str, str, Any]]
-"""Where, which rule, which variant of breaking it, and the whole value that is broken there."""
+_Violations = Iterator[tuple[_Path, str, str, Any]]
+"""The path to the violation, the rule, the variant of breaking it, and the whole value that has it."""
 
 _FAR = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """A payload with exactly one violation, and the violation's name: the rule that is broken, and the JSON pointer where.
+    """A payload with exactly one violation: its rule, and the JSON pointer to it, or to where a missing member should be.
 
-    `id` is stable, and is what pytest calls a parameter. A missing member's pointer is where it should be.
+    `id` is stable; pytest shows it as the name of a parameter.
     """
 
     id: str
@@ -48,41 +48,41 @@ class Mutation:
 
     @property
     def __name__(self) -> str:
-        """What pytest names a parameter by."""
+        """The name that pytest shows for a parameter."""
         return self.id
 
     def onto(self, payload: Any) -> Mutation:
-        """Return the same violation in another valid payload, which is left as it is."""
-        return replace(self, payload=_graft(payload, copy.deepcopy(self.payload), self._path))
+        """Return the same violation in another valid payload, which is not changed."""
+        return replace(self, payload=_replace_at(payload, copy.deepcopy(self.payload), self._path))
 
 
 def mutations(*, contract: Contract | None = None, revision: str | None = None) -> tuple[Mutation, ...]:
     """Return every single violation of the payload of a create, in the order of the schema.
 
-    The strict judgement of each is one error, with its pointer and its rule. Raise UnknownRevision, and DocumentError for
-    a schema that cannot be drawn from.
+    Strict validation of each finds one error, with its pointer and its rule. Raise UnknownRevision, and DocumentError for
+    a schema with a keyword that is not supported.
     """
     return mutations_of(chosen(contract, revision).request_schema)
 
 
 def mutations_of(schema: Any) -> tuple[Mutation, ...]:
-    """Return every single violation of what a JSON Schema describes, as `mutations` does for a create."""
+    """Return every single violation of any JSON Schema, as `mutations` does for the payload of a create."""
     return tuple(
         Mutation(f"{to_pointer(path)}:{rule}:{variant}", to_pointer(path), rule, payload, path)
-        for path, rule, variant, payload in _broken(resolve(schema), None)
+        for path, rule, variant, payload in _violations(resolve(schema), None)
     )
 
 
-def _broken(rules: ResolvedSchema, name: str | None) -> _Broken:
-    """Yield what breaks the rules of a value, its members and its items; `name` is what it is called, None at the top."""
+def _violations(rules: ResolvedSchema, name: str | None) -> _Violations:
+    """Yield every violation in a value, its members and its items; `name` is its name in its object, None at the top."""
     if "anyOf" in rules:
-        yield from _of_no_alternative(rules)
+        yield from _outside_alternatives(rules)
         return
-    yield from _of_another_type(rules, name)
+    yield from _wrong_types(rules, name)
     for rule, variant, value in (
-        *_not_allowed(rules),
-        *_out_of_bounds(rules),
-        *_wrong_text(rules),
+        *_wrong_values(rules),
+        *_beyond_bounds(rules),
+        *_wrong_texts(rules),
         *_wrong_counts(rules),
     ):
         rest = {keyword: limit for keyword, limit in rules.items() if keyword != rule}
@@ -92,18 +92,18 @@ def _broken(rules: ResolvedSchema, name: str | None) -> _Broken:
     yield from _in_members(rules)
 
 
-def _of_another_type(rules: ResolvedSchema, name: str | None) -> _Broken:
+def _wrong_types(rules: ResolvedSchema, name: str | None) -> _Violations:
     rule = next((keyword for keyword in ("type", "enum", "const") if keyword in rules), "")
     allowed = types(rules) if rule == "type" else {type_of(option) for option in enum_values(rules) or ()}
-    for kind in TYPES if rule else ():
-        if kind not in allowed and not (kind == "integer" and "number" in allowed):
-            yield (), rule, kind, _as(kind, rules, name)
+    for type_ in TYPES if rule else ():
+        if type_ not in allowed and not (type_ == "integer" and "number" in allowed):
+            yield (), rule, type_, _as_type(type_, rules, name)
 
 
-def _as(kind: str, rules: ResolvedSchema, name: str | None) -> Any:
-    """Return what a valid value looks like once it is taken for another type, the way it happens to people."""
+def _as_type(type_: str, rules: ResolvedSchema, name: str | None) -> Any:
+    """Return a valid value written as another type by a common mistake: a number as text, an item without its array."""
     valid = minimal_value(rules)
-    match kind:
+    match type_:
         case "null":
             return None
         case "boolean":
@@ -113,7 +113,7 @@ def _as(kind: str, rules: ResolvedSchema, name: str | None) -> Any:
         case "number":
             return valid + 0.5 if type_of(valid) == "integer" else 1.5
         case "string":
-            # At the top, text could be taken for the payload itself before it is decoded: then it must not be valid either.
+            # At the top a text may be decoded as the payload itself, and must not be valid then either.
             return json.dumps(valid) if name else json.dumps(json.dumps(valid))
         case "array":
             return [valid]
@@ -122,7 +122,7 @@ def _as(kind: str, rules: ResolvedSchema, name: str | None) -> Any:
             return item if isinstance(item, dict) else {name or "value": valid}
 
 
-def _not_allowed(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+def _wrong_values(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
     listed = enum_values(rules) or []
     for rule in ("enum", "const"):
         if rule not in rules:
@@ -135,7 +135,7 @@ def _not_allowed(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
             yield rule, "other-case", text.swapcase()
         numbers = [option for option in listed if type_of(option) in ("integer", "number")]
         if numbers:
-            steps = [next_after(each, type_of(each), way) for each in numbers for way in (-math.inf, math.inf)]
+            steps = [next_after(number, type_of(number), way) for number in numbers for way in (-math.inf, math.inf)]
             middle = (min(numbers) + max(numbers)) // 2
             for number in dict.fromkeys([*steps, middle, 0, -numbers[0], max(numbers) + _FAR]):
                 yield rule, str(number), number
@@ -143,20 +143,20 @@ def _not_allowed(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
             yield rule, json.dumps(flag), flag
 
 
-def _out_of_bounds(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
-    kind = "number" if "number" in types(rules) else "integer"
+def _beyond_bounds(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+    type_ = "number" if "number" in types(rules) else "integer"
     for rule, side, way in (("minimum", "below", -math.inf), ("maximum", "above", math.inf)):
         if rule in rules:
-            yield rule, side, next_after(rules[rule], kind, way)
+            yield rule, side, next_after(rules[rule], type_, way)
             yield rule, f"far-{side}", math.floor(rules[rule]) + int(math.copysign(_FAR, way))
     for rule, side, way in (("exclusiveMinimum", "below", -1), ("exclusiveMaximum", "above", 1)):
         if rule in rules:
             limit = rules[rule]
-            yield rule, "at", limit if kind == "number" else math.floor(limit) if way < 0 else math.ceil(limit)
+            yield rule, "at", limit if type_ == "number" else math.floor(limit) if way < 0 else math.ceil(limit)
             yield rule, f"far-{side}", math.floor(limit) + way * _FAR
 
 
-def _wrong_text(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
+def _wrong_texts(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
     for variant, text in INVALID_EXAMPLES.get(rules.get("format", ""), {}).items():
         yield "format", variant, text
     if least := rules.get("minLength"):
@@ -178,14 +178,14 @@ def _wrong_counts(rules: ResolvedSchema) -> Iterator[tuple[str, str, Any]]:
         yield rule, variant, [minimal_value(rules.get("items", {})) for _ in range(count)]
 
 
-def _in_items(rules: ResolvedSchema) -> _Broken:
+def _in_items(rules: ResolvedSchema) -> _Violations:
     if "items" in rules and "array" in types(rules) and rules.get("maxItems") != 0:
         others = minimal_value(rules, "array")[1:]
-        for path, rule, variant, item in _broken(rules["items"], "item"):
+        for path, rule, variant, item in _violations(rules["items"], "item"):
             yield (0, *path), rule, variant, [item, *copy.deepcopy(others)]
 
 
-def _in_members(rules: ResolvedSchema) -> _Broken:
+def _in_members(rules: ResolvedSchema) -> _Violations:
     if "object" not in types(rules):
         return
     members, required = rules.get("properties", {}), rules.get("required", ())
@@ -194,27 +194,27 @@ def _in_members(rules: ResolvedSchema) -> _Broken:
             valid = minimal_value(rules, "object")
             del valid[name]
             yield (name,), "required", "missing", valid
-        for path, rule, variant, member in _broken(members.get(name, {}), name):
+        for path, rule, variant, member in _violations(members.get(name, {}), name):
             yield (name, *path), rule, variant, {**minimal_value(rules, "object"), name: member}
 
 
-def _of_no_alternative(rules: ResolvedSchema) -> _Broken:
+def _outside_alternatives(rules: ResolvedSchema) -> _Violations:
     seen = set()
     for i, alternative in enumerate(rules["anyOf"]):
-        for path, rule, variant, value in _broken(alternative, None):
+        for path, rule, variant, value in _violations(alternative, None):
             text = json.dumps(value, sort_keys=True)
             if text not in seen and not is_valid(rules, value):
                 seen.add(text)
                 yield (), "anyOf", f"{i}{to_pointer(path)}:{rule}:{variant}", value
 
 
-def _graft(base: Any, broken: Any, path: _Path) -> Any:
-    """Return `base` with what `broken` has at the path; where the path is not in `base`, it is taken from `broken` too."""
+def _replace_at(base: Any, broken: Any, path: _Path) -> Any:
+    """Return `base` with the value of `broken` at the path; what `base` lacks of the path is taken from `broken` too."""
     if not path or type(base) is not type(broken):
         return broken
     part, *rest = path
     if isinstance(part, int):
-        return [*base[:part], _graft(base[part], broken[part], tuple(rest)), *base[part + 1 :]] if base else broken
+        return [*base[:part], _replace_at(base[part], broken[part], tuple(rest)), *base[part + 1 :]] if base else broken
     if part not in broken:
         return {name: value for name, value in base.items() if name != part}
-    return {**base, part: _graft(base[part], broken[part], tuple(rest)) if part in base else broken[part]}
+    return {**base, part: _replace_at(base[part], broken[part], tuple(rest)) if part in base else broken[part]}

@@ -1,4 +1,4 @@
-"""What would a person send? Valid payloads that look like somebody's, by Faker, for demonstrations, logs and screenshots."""
+"""Payloads that look as if a person had written them, for demonstrations, logs and screenshots; and labelled samples."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ __all__ = ["PromptProvider", "example", "samples"]
 
 
 class PromptProvider(BaseProvider):
-    """A Faker provider of what one writes to a video model. Every word of it is this project's own."""
+    """A Faker provider of prompts for a video model, and links to pictures. All of its texts are this project's own."""
 
     def subject(self) -> str:
-        """Return who or what is in the picture, such as "an old fisherman"."""
+        """Return the subject of a picture, such as "an old fisherman"."""
         return str(self.random_element(tuple(_SUBJECTS)))
 
     def scene(self, subject: str | None = None) -> str:
-        """Return what should happen, in one line or two; about `subject` (one of those that `subject()` returns)."""
-        who = subject or self.subject()
-        action = self.random_element(_SUBJECTS[who])
+        """Return a prompt of one or two sentences about `subject`: one that `subject()` returns, or None for any."""
+        subject = subject or self.subject()
+        action = self.random_element(_SUBJECTS[subject])
         light, camera = self.random_element(_LIGHTS), self.random_element(_CAMERAS)
         style = self.random_element(_STYLES)
         sentences = self.random_element(
             (
-                (f"{who} {action}",),
-                (f"{who} {action}, {light}.", f"{camera}."),
-                (f"{camera}: {who} {action}, {light}.",),
-                (f"{who} {action}.", f"{light}, {camera}, {style}"),
+                (f"{subject} {action}",),
+                (f"{subject} {action}, {light}.", f"{camera}."),
+                (f"{camera}: {subject} {action}, {light}.",),
+                (f"{subject} {action}.", f"{light}, {camera}, {style}"),
             )
         )
         return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
     def negative_prompt(self) -> str:
-        """Return what should not be seen, such as "blur, extra fingers"."""
+        """Return a negative prompt, such as "blur, extra fingers"."""
         return ", ".join(self.random_sample(_NEGATIVE_PROMPTS, length=self.random_int(2, 5)))
 
     def picture(self, subject: str | None = None) -> str:
-        """Return a link to a picture of the subject, on a domain that is reserved for examples and so leads nowhere."""
+        """Return a link to a picture of the subject, on a domain reserved for examples, so that it leads nowhere."""
         name = _dashed(subject or self.subject())
         host, folder = self.random_element(_HOSTS), self.random_element(_FOLDERS)
         return f"https://{host}/{folder}/{name}-{self.random_int(1, 999):03}.{self.random_element(_ENDINGS)}"
 
 
 def example(seed: int = 0, *, contract: Contract | None = None, revision: str | None = None) -> dict[str, Any]:
-    """Return a valid payload of a create: for one seed and one version always the same, on every machine.
+    """Return a valid payload of a create, the same for the same seed and version of this package, on every machine.
 
-    Only declared members that are not deprecated. What a text is for is read from its description in the schema.
+    It has only declared members that are not deprecated. The purpose of a text is read from its description in the schema.
     """
     known = chosen(contract, revision)
     generator = Generator()
@@ -69,25 +69,25 @@ def example(seed: int = 0, *, contract: Contract | None = None, revision: str | 
 def samples(
     valid: int, invalid: int, seed: int = 0, *, contract: Contract | None = None, revision: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Yield so many valid samples, then so many invalid ones; always the same ones for a seed and a version.
+    """Yield `valid` valid samples, then `invalid` invalid ones, the same for the same seed and version of this package.
 
-    Each is `{"payload": …, "valid": true or false, "violation": null or {"id", "pointer", "rule"}}`. Invalid ones go through the
-    whole of `mutations()`, in an order that the seed decides, before one comes again in another payload.
+    Each is `{"payload": …, "valid": true or false, "violation": null or {"id", "pointer", "rule"}}`. The invalid ones use each
+    of `mutations()` once, in an order that depends on the seed, before one is used again with another payload.
     """
     known = chosen(contract, revision)
-    chance = random.Random(seed)
+    generator = random.Random(seed)
     for _ in range(valid):
-        yield {"payload": example(chance.getrandbits(64), contract=known), "valid": True, "violation": None}
+        yield {"payload": example(generator.getrandbits(64), contract=known), "valid": True, "violation": None}
     catalogue = mutations(contract=known)
-    rounds = chain.from_iterable(chance.sample(catalogue, len(catalogue)) for _ in repeat(None))
+    rounds = chain.from_iterable(generator.sample(catalogue, len(catalogue)) for _ in repeat(None))
     for mutation, _ in zip(rounds, range(invalid), strict=False):
-        broken = mutation.onto(example(chance.getrandbits(64), contract=known))
+        broken = mutation.onto(example(generator.getrandbits(64), contract=known))
         violation = {"id": broken.id, "pointer": broken.pointer, "rule": broken.rule}
         yield {"payload": broken.payload, "valid": False, "violation": violation}
 
 
 def _value(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> Any:
-    listed = enum_values(rules) or [each for each in rules.get("examples", ()) if is_valid(rules, each)]
+    listed = enum_values(rules) or [value for value in rules.get("examples", ()) if is_valid(rules, value)]
     if listed:
         return fake.random_element(tuple(listed))
     match types(rules)[0]:
@@ -97,16 +97,16 @@ def _value(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> Any:
             return {
                 name: _value(member, fake, subject)
                 for name, member in members.items()
-                if name in required or (not member.get("deprecated") and _is_sent(member, fake))
+                if name in required or (not member.get("deprecated") and _is_present(member, fake))
             }
         case "array":
             least, most = rules.get("minItems", 1), rules.get("maxItems", 6)
             count = fake.random_int(least, min(most, least + 3))
             return [_value(rules.get("items", {}), fake, subject) for _ in range(count)]
-        case "integer" | "number" as kind:
-            low, high = bounds(rules, kind)
+        case "integer" | "number" as type_:
+            low, high = bounds(rules, type_)
             low, high = 0 if low is None else low, 1000 if high is None else high
-            if kind == "integer":
+            if type_ == "integer":
                 return fake.random_int(low, high)
             return round(low + (high - low) * fake.random_int(0, 20) / 20, 2)
         case "string":
@@ -129,10 +129,10 @@ def _text(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> str:
             return fake.scene(subject)
 
 
-def _is_sent(member: ResolvedSchema, fake: PromptProvider) -> bool:
-    """Decide on a member that may be left out: hardly anybody leaves out what should happen in the video."""
-    says_what = types(member)[0] == "string" and _purpose(member) == "scene" and not enum_values(member)
-    return says_what or fake.random_int(1, 3) == 1
+def _is_present(member: ResolvedSchema, fake: PromptProvider) -> bool:
+    """Decide whether an optional member is present: a prompt always is, any other one time in three."""
+    is_prompt = types(member)[0] == "string" and _purpose(member) == "scene" and not enum_values(member)
+    return is_prompt or fake.random_int(1, 3) == 1
 
 
 def _purpose(rules: ResolvedSchema) -> str:

@@ -1,41 +1,44 @@
-"""Which fixtures does a test of an integration get? A fake in this process or on a real port, its clock, and clients for it.
+"""The pytest plugin: fixtures for a fake in this process or on a real port, its clock, and clients of it.
 
-It is loaded by every run of pytest where the package is installed: whatever is heavy is imported by what needs it.
+Every run of pytest loads it where the package is installed, so fixtures import what they need only when they are used.
+The module is long because pytest finds options, hooks and fixtures in one module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import pytest
 
 if TYPE_CHECKING:
     from fake_server.adapters.asgi import Receive, Send
     from fake_server.messages import Reply, Request
-    from fake_server.server import FakeServer
+    from fake_server.server import FakeOptions, FakeServer
     from kling_contract.client import AsyncClient, Client
     from kling_contract.clock import Clock, VirtualClock
 
 _KEY = "a-key-for-tests"
 _TOLERATED = "kling_tolerated"
-_STRICTNESS = ("strict", "lax", "off")
 _FAIL_ON = ("never", "warning")
-_DEFAULTS = {
-    "revision": "revision of the contract that fakes speak",
-    "scenario": "scenario of fakes: a shipped name, or a JSON file beside the configuration file",
-    "strictness": f"what fakes refuse: {', '.join(_STRICTNESS)}",
-    "progression": "what moves the generations of fakes along: time, immediate, polls",
+_DEFAULTS = {  # by option of FakeServer: help, metavar, and choices
+    "revision": ("revision of the contract that fakes follow, or latest", "ID", None),
+    "scenario": ("scenario of fakes: a shipped name, or a JSON file", "NAME", None),
+    "strictness": ("what fakes refuse", None, ("strict", "lax", "off")),
+    "progression": ("what moves the generations of fakes on", None, ("time", "immediate", "polls")),
 }
 _MARKER = (
-    "kling(**options): how the fake of this test is made, by the keyword arguments of fake_server.FakeServer; "
+    "kling(**options): the keyword arguments of fake_server.FakeServer for the fake of this test; "
     "of several markers the nearest wins"
 )
 
 
+_OPTIONS = pytest.StashKey[Mapping[str, Any]]()
+
+
 class KlingServer(NamedTuple):
-    """A fake on a real port: the base URL to use instead of the API's, and the fake itself."""
+    """A fake on a real port: the base URL to use instead of that of the API, and the fake itself."""
 
     url: str
     fake: FakeServer
@@ -43,24 +46,26 @@ class KlingServer(NamedTuple):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kling", "fake Kling server")
-    group.addoption("--kling-strictness", choices=_STRICTNESS, help="What fakes refuse, where no marker says it.")
+    for name, (help_, metavar, choices) in _DEFAULTS.items():
+        group.addoption(f"--kling-{name}", metavar=metavar, choices=choices, help=f"Default {help_}.")
+        listed = f": {', '.join(choices)}" if choices else ""
+        parser.addini(f"kling_{name}", f"default {help_}{listed}", default="")
     group.addoption("--kling-fail-on", choices=_FAIL_ON, help="Fail the run on violations that a fake has tolerated.")
-    for name, help_ in _DEFAULTS.items():
-        parser.addini(f"kling_{name}", f"{help_} (default of the marker's {name})", default="")
     parser.addini("kling_fail_on", f"what tolerated violations do to the run: {', '.join(_FAIL_ON)}", default="never")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
-    for name, choices in (("kling_strictness", ("", *_STRICTNESS)), ("kling_fail_on", _FAIL_ON)):
-        if (value := config.getini(name)) not in choices:
-            raise pytest.UsageError(f"{name} must be one of {', '.join(filter(None, choices))}, not {value!r}")
+    for name, choices in (*((name, choices) for name, (_, _, choices) in _DEFAULTS.items()), ("fail_on", _FAIL_ON)):
+        if choices and (value := config.getini(f"kling_{name}")) and value not in choices:
+            raise pytest.UsageError(f"kling_{name} must be one of {', '.join(choices)}, not {value!r}")
+    config.stash[_OPTIONS] = _configured(config)
     config.pluginmanager.register(_Tolerated(config), "kling-tolerated")
 
 
 @pytest.fixture
 def kling_clock(request: pytest.FixtureRequest) -> VirtualClock:
-    """The virtual clock of this test's fakes and clients. `sleep` is a jump."""
+    """The virtual clock of this test's fakes and clients: `sleep` moves it on and returns at once."""
     from kling_contract.clock import VirtualClock
 
     clock: Clock | None = _options(request).get("clock")
@@ -73,20 +78,23 @@ def kling_clock(request: pytest.FixtureRequest) -> VirtualClock:
 
 @pytest.fixture
 def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
-    """A FakeServer that answers what this process sends to the API's host and the media host while the test runs."""
+    """A FakeServer that responds to what this process sends to the hosts of the API and its videos.
+
+    While the test runs, it patches httpx and httpx2 (through respx) and requests (through responses), where installed.
+    """
     with closing(_fake(request)) as fake, fake.intercept():
         yield fake
-    _note(request, fake)
+    _report_tolerated(request, fake)
 
 
 @pytest.fixture
 def kling_server(request: pytest.FixtureRequest, _kling_port: _Port) -> Iterator[KlingServer]:
-    """A fake on a real port, as `.url` and `.fake`. The port is the session's, and each test has a fake of its own behind it."""
+    """A fake on a real port, as `.url` and `.fake`. All tests share the port, and each has a fake of its own. Patches nothing."""
     with closing(_fake(request)) as fake:
         _kling_port.application = fake.asgi
         yield KlingServer(_kling_port.url, fake)
         _kling_port.application = _kling_port.idle
-    _note(request, fake)
+    _report_tolerated(request, fake)
 
 
 @pytest.fixture
@@ -97,26 +105,50 @@ def kling_client(request: pytest.FixtureRequest, kling: FakeServer) -> Iterator[
     from kling_contract.client import Client
 
     with httpx.Client(transport=kling.transport()) as http:
-        yield Client(http=http, **_of(request, kling))
+        yield Client(http=http, **_client_options(request, kling))
 
 
 @pytest.fixture
 def kling_async_client(request: pytest.FixtureRequest, kling: FakeServer) -> AsyncClient:
-    """An AsyncClient of the `kling` fake, on its clock. It holds no connection, so nothing needs to be closed."""
+    """An AsyncClient of the `kling` fake, on its clock. It holds no connection, so it need not be closed."""
     import httpx
 
     from kling_contract.client import AsyncClient
 
-    return AsyncClient(http=httpx.AsyncClient(transport=kling.transport()), **_of(request, kling))
+    return AsyncClient(http=httpx.AsyncClient(transport=kling.transport()), **_client_options(request, kling))
 
 
 @pytest.fixture
 def kling_virtual_time(kling_clock: VirtualClock) -> Iterator[VirtualClock]:
-    """Let code that waits by itself wait on `kling_clock`: `time.sleep` and `asyncio.sleep` jump, for the whole process."""
+    """Patch `time` and `asyncio` for the whole process, so that code which sleeps moves `kling_clock` on instead of waiting.
+
+    While the test runs, in every thread, `time.sleep` and `asyncio.sleep` do not wait, and `time.time`, `time.monotonic`
+    and `time.perf_counter` follow the clock. A function that was imported by its name before (`from time import sleep`),
+    `datetime.now`, and waits on locks, queues and sockets still follow real time.
+    """
     from fake_server.adapters.virtual_time import on_virtual_time
 
     with on_virtual_time(kling_clock) as clock:
         yield clock
+
+
+@pytest.fixture(scope="session")
+def kling_server_factory(pytestconfig: pytest.Config) -> Iterator[Callable[..., KlingServer]]:
+    """A function that starts another fake on a port of its own, until the session ends.
+
+    It takes the keyword arguments of FakeServer, and returns what `kling_server` is: for fixtures of a wider scope, and
+    for tests of more than one service. Markers do not affect it.
+    """
+    from fake_server.server import FakeServer
+
+    with ExitStack() as stack:
+
+        def start(**options: Unpack[FakeOptions]) -> KlingServer:
+            fake = FakeServer(**_merged(pytestconfig.stash[_OPTIONS], options))
+            stack.callback(fake.close)
+            return KlingServer(stack.enter_context(fake.listen()), fake)
+
+        yield start
 
 
 class _Port:
@@ -149,24 +181,43 @@ def _kling_port() -> Iterator[_Port]:
         yield port
 
 
-def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Return the arguments of this test's fake: of the configuration, then the command line, then the markers."""
-    config = request.config
-    options: dict[str, Any] = {name: value for name in _DEFAULTS if (value := config.getini(f"kling_{name}"))}
-    if scenario := options.get("scenario"):
-        from fake_server.scenario.scenario import Scenario
+def _configured(config: pytest.Config) -> dict[str, Any]:
+    """Return the options of fakes in the ini file and on the command line. Raise UsageError for one that cannot be used."""
+    from_ini: dict[str, Any] = {name: value for name in _DEFAULTS if (value := config.getini(f"kling_{name}"))}
+    given = {name: value for name in _DEFAULTS if (value := config.getoption(f"kling_{name}"))}
+    options = from_ini | given
+    if not {"revision", "scenario"} & set(options):
+        return options
+    from fake_server.scenario.scenario import Scenario
+    from kling_contract.contract import Contract
+    from kling_contract.errors import KlingError
 
-        options["scenario"] = Scenario.load(
-            scenario, folder=config.inipath.parent if config.inipath else config.rootpath
-        )
-    if strictness := config.getoption("kling_strictness"):
-        options["strictness"] = strictness
+    try:
+        if "revision" in options:
+            Contract.load(options["revision"])
+        if "scenario" in options:
+            folder = config.inipath.parent if config.inipath else config.rootpath
+            options["scenario"] = Scenario.load(
+                options["scenario"], folder=config.invocation_params.dir if "scenario" in given else folder
+            )
+    except KlingError as unusable:
+        raise pytest.UsageError(str(unusable)) from unusable
+    return options
+
+
+def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the options of this test's fake: those of the configuration, and over them those of the markers."""
+    options: Mapping[str, Any] = request.config.stash[_OPTIONS]
     for marker in reversed(list(request.node.iter_markers("kling"))):
         _check(marker)
-        if {"contract", "revision"} & set(marker.kwargs):  # they say the same thing: the nearest of them counts
-            options = {name: value for name, value in options.items() if name not in ("contract", "revision")}
-        options |= marker.kwargs
-    return options
+        options = _merged(options, marker.kwargs)
+    return dict(options)
+
+
+def _merged(options: Mapping[str, Any], nearer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `options` with `nearer` over them. A contract takes the place of a revision, and the other way round."""
+    replaced = ("contract", "revision") if {"contract", "revision"} & set(nearer) else ()
+    return {name: value for name, value in options.items() if name not in replaced} | dict(nearer)
 
 
 def _check(marker: pytest.Mark) -> None:
@@ -198,20 +249,21 @@ def _fake(request: pytest.FixtureRequest) -> FakeServer:
     return FakeServer(**options)
 
 
-def _of(request: pytest.FixtureRequest, fake: FakeServer) -> dict[str, Any]:
+def _client_options(request: pytest.FixtureRequest, fake: FakeServer) -> dict[str, Any]:
     key = _options(request).get("api_key") or _KEY
     return {"api_key": key, "contract": fake.contract, "clock": fake.clock, "strictness": fake.strictness}
 
 
-def _note(request: pytest.FixtureRequest, fake: FakeServer) -> None:
-    """Put what the fake has tolerated into the test's report, which also comes through from a worker of xdist."""
-    tolerated = (v for exchange in fake.journal for v in exchange.violations if v.severity == "warning")
+def _report_tolerated(request: pytest.FixtureRequest, fake: FakeServer) -> None:
+    """Add what the fake has tolerated to the report of the test, which also arrives from a worker of xdist."""
+    violations = (violation for exchange in fake.journal for violation in exchange.violations)
+    tolerated = (violation for violation in violations if violation.severity == "warning")
     for text in dict.fromkeys(map(str, tolerated)):
         request.node.user_properties.append((_TOLERATED, text))
 
 
 class _Tolerated:
-    """Gathers what was tolerated, shows it at the end of the run, and fails the run if that was asked for."""
+    """Collects what was tolerated, shows it at the end of the run, and fails the run if --kling-fail-on says so."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._fails = (config.getoption("kling_fail_on") or config.getini("kling_fail_on")) == "warning"
@@ -239,4 +291,4 @@ class _Tolerated:
             if len(tests) > 5:
                 out.line(f"    and {len(tests) - 5} more")
         ending = "they fail this run" if self._fails else "--kling-fail-on warning makes them fail the run"
-        out.line(f"The service is known to take these, and the contract does not: {ending}.")
+        out.line(f"The service is known to accept these, although the contract does not: {ending}.")

@@ -1,4 +1,4 @@
-"""The version of the package, for those who may not import its front."""
+"""The version of the package, in a module that imports nothing."""
 
 __all__ = ["__version__"]
 

@@ -1,4 +1,4 @@
-"""A violation: one thing that is wrong with a message, and how grave it is."""
+"""A violation: one thing that is wrong with a message, and how severe it is."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ STRICTNESS: tuple[Strictness, ...] = get_args(Strictness)
 class Violation:
     """One thing that is wrong.
 
-    `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be); `rule` the
-    JSON Schema keyword that is broken, or "json" (no JSON at all), "undeclared" or "deprecated"; `since` the oldest known revision
-    from which on the rule has held (None: not known); `hint` how to mend it (None: no idea); `part` which part of the
-    message it is in; `line` and `column`, from 1, are given when a text was judged.
+    `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be). `rule` is the JSON
+    Schema keyword that is broken, or "json" (not JSON at all), "undeclared" or "deprecated". `since` is the oldest known
+    revision from which on the rule has held (None: unknown). `hint` says how to fix it (None: there is no advice). `part` is
+    the part of the message that it is in. `line` and `column` count from 1 (None: what was validated is not a text).
     """
 
     pointer: str
@@ -47,28 +47,47 @@ class Violation:
     line: int | None = None
     column: int | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Why the API refuses a request with this error, as `observed.refusals.reasons` names it; None for a response."""
+        return _REASONS_BY_RULE.get((self.part, self.rule)) or _REASONS_BY_PART.get(self.part)
+
     def __str__(self) -> str:
         where = self.pointer if self.part == "body" else f"{self.part} {self.pointer}".rstrip()
         text = f"{where or 'the whole'}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
 
 
+_REASONS_BY_RULE = {
+    ("header", "security"): "unauthorized",
+    ("header", "mediaType"): "wrong_media_type",
+    ("body", "size"): "too_large",
+    ("query", "unknown"): "unknown_generation",
+}
+_REASONS_BY_PART = {
+    "path": "unknown_path",
+    "method": "wrong_method",
+    "query": "invalid_query",
+    "body": "invalid_body",
+}
+
+
 def check_strictness(strictness: Strictness) -> Strictness:
-    """Return `strictness`. Raise ValueError, which lists what there is, when it is none."""
+    """Return `strictness`. Raise ValueError, which lists the possible ones, for anything else."""
     if strictness not in STRICTNESS:
         raise ValueError(f"strictness must be one of {', '.join(STRICTNESS)}, not {strictness!r}")
     return strictness
 
 
 def has_errors(violations: Sequence[Violation]) -> bool:
-    """Is there an error among these violations?"""
+    """Return whether one of these violations is an error."""
     return any(violation.severity == "error" for violation in violations)
 
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
-"""The worst first."""
+"""The worst one first."""
 
 
 def failing(fail_on: Severity) -> Sequence[Severity]:
-    """Return the severities that are as bad as `fail_on`, or worse."""
+    """Return the severities that are as bad as `fail_on` or worse."""
     return SEVERITIES[: SEVERITIES.index(fail_on) + 1]

@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "kling_contract.clock": "",
     "kling_contract.violation": "",
     "kling_contract.redaction": "",
-    "kling_contract.generation": "redaction",
+    "kling_contract.generation": "",
     "kling_contract.errors": "generation violation",
     "kling_contract.jsontext": "errors",
     "kling_contract.display": "errors jsontext redaction",
@@ -82,7 +82,7 @@ MAY_IMPORT: dict[str, str] = {
     ),
     # who brings both together
     "kling_contract.pytest_plugin": (
-        "client clock contract display violation fake_server.adapters fake_server.journal fake_server.messages "
+        "client clock contract display errors violation fake_server.adapters fake_server.journal fake_server.messages "
         "fake_server.scenario fake_server.server"
     ),
     "kling_contract.cli": (

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import closing
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from fake_server import FakeServer
+from fake_server.service.service import Progression
 from kling_contract import Contract, revisions
 from kling_contract.violation import Strictness
 from tests.support import ROOT
@@ -283,17 +285,93 @@ def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "ini"),
-    [(["--kling-strictness", "loose"], ""), ([], "kling_strictness = loose"), ([], "kling_fail_on = error")],
+    ("name", "value", "known"),
+    [
+        ("strictness", "loose", get_args(Strictness)),
+        ("progression", "loose", get_args(Progression)),
+        ("fail_on", "error", ("never", "warning")),
+        ("revision", "1999-01-01", (REVISION,)),
+        ("scenario", "hapy", ("happy",)),
+        ("scenario", "missing.json", ("missing.json",)),
+    ],
 )
-def test_a_wrong_setting_stops_the_run(inner: pytest.Pytester, arguments: list[str], ini: str) -> None:
+@pytest.mark.parametrize("place", ["ini file", "command line"])
+def test_a_wrong_setting_stops_the_run(
+    inner: pytest.Pytester, place: str, name: str, value: str, known: tuple[str, ...]
+) -> None:
     """A value that a setting cannot have is a usage error that names those that it can have."""
-    inner.makeini(f"[pytest]\n{ini}\n")
+    inner.makeini(f"[pytest]\nkling_{name} = {value}\n" if place == "ini file" else "[pytest]\n")
     inner.makepyfile("def test_it(): pass")
+    arguments = [] if place == "ini file" else [f"--kling-{name.replace('_', '-')}", value]
     result = inner.runpytest_inprocess("-p", "no:asyncio", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     shown = result.stderr.str()
-    assert "warning" in shown if "fail_on" in ini else all(choice in shown for choice in get_args(Strictness))
+    assert all(choice in shown for choice in known)
+    assert "Traceback" not in shown
+
+
+def test_the_command_line_has_every_setting(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Revision, scenario, strictness and progression can be set on the command line, over the ini file.
+
+    A scenario file is looked for in the working directory.
+    """
+    inner.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+        "kling_strictness = off\nkling_scenario = slow\nkling_revision = latest\nkling_progression = polls\n"
+    )
+    monkeypatch.chdir(inner.mkdir("folder"))
+    Path("mine.json").write_text(json.dumps({"name": "mine"}))
+    run(
+        inner,
+        """
+        def test_it(kling, kling_server):
+            for fake in (kling, kling_server.fake):
+                found = fake.contract.revision.id, fake.scenario.name, fake.strictness, fake.progression
+                assert found == (REVISION, "mine", "strict", "immediate")
+
+        @pytest.mark.kling(revision="latest", scenario="happy")
+        def test_marked(kling):
+            assert (kling.scenario.name, kling.progression) == ("happy", "immediate")
+            assert kling.contract.revision.id != REVISION
+        """.replace("\n        ", "\n"),
+        str(inner.path),
+        *("--kling-revision", REVISION),
+        *("--kling-scenario", "mine.json"),
+        *("--kling-strictness", "strict"),
+        *("--kling-progression", "immediate"),
+        passed=2,
+    )
+
+
+def test_more_fakes_are_made_by_the_factory(inner: pytest.Pytester) -> None:
+    """Each call of kling_server_factory starts a fake of its own, in the settings of the run, that lives as long as the session."""
+    run(
+        inner,
+        """
+        @pytest.fixture(scope="module")
+        def service(kling_server_factory):
+            return kling_server_factory(api_key="mine", scenario="fails", state="kling.state")
+
+        @pytest.mark.parametrize("before", range(2))
+        def test_it(service, before, kling_server):
+            assert len(service.fake.generations) == before
+            assert send(url=service.url + PATH).status_code == 401
+            assert requests.post(
+                service.url + PATH, json=PAYLOAD, headers={"authorization": "Bearer mine"}, timeout=30
+            ).status_code == CREATED
+            assert (service.fake.scenario.name, service.fake.strictness) == ("fails", "off")
+            assert service.url != kling_server.url and not kling_server.fake.journal
+
+        def test_others(kling_server_factory):
+            one, other = kling_server_factory(), kling_server_factory(contract=None)
+            assert one.url != other.url and one.fake is not other.fake
+        """.replace("\n        ", "\n"),
+        "--kling-strictness",
+        "off",
+        passed=3,
+    )
+    with closing(FakeServer(state=inner.path / "kling.state")) as fake:
+        assert len(fake.generations) == 2
 
 
 def test_each_strictness_can_be_chosen(inner: pytest.Pytester) -> None:
@@ -439,6 +517,7 @@ def test_it_is_listed(inner: pytest.Pytester) -> None:
     shown = inner.runpytest_inprocess("--fixtures", "-p", "no:asyncio").stdout.str()
     for name in ("kling", "kling_server", "kling_clock", "kling_client", "kling_async_client", "kling_virtual_time"):
         assert f"\n{name}" in shown
+    assert "\nkling_server_factory [session scope]" in shown
 
 
 def test_who_does_not_use_it_pays_nothing(inner: pytest.Pytester, alone: tuple[str, ...]) -> None:

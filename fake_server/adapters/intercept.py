@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
@@ -37,7 +38,8 @@ class Interception(Generic[_F]):
 
     httpx and httpx2 are caught (through respx) and requests (through responses), sync and async; neither urllib
     nor aiohttp. Calls to other hosts go to the mock that was active before, if there is one; otherwise they are
-    refused, or really made if `others` is "pass". If contexts are nested the inner one answers.
+    refused, or really made if `others` is "pass". Of two nested ones the inner one answers. While one is used several
+    times at once, by threads or by tasks of asyncio, it begins with the first and ends with the last of them.
 
     To begin raises ModuleNotFoundError if a client is installed but not what catches its calls: they would reach the
     real service, and cost money.
@@ -48,29 +50,27 @@ class Interception(Generic[_F]):
             raise ValueError(f'others must be "block" or "pass", not {others!r}')
         self._fake = fake
         self._others: Literal["block", "pass"] = others
-        self._active: list[contextlib.ExitStack] = []
+        self._lock = threading.Lock()
+        self._users = 0
+        self._caught = contextlib.ExitStack()
 
     def __enter__(self) -> _F:
-        with contextlib.ExitStack() as stack:
-            for client, catch in _catchers().items():
-                caught = catch(
-                    self._fake.handle,
-                    clock=self._fake.clock,
-                    hosts=_hosts(self._fake.contract),
-                    client=client,
-                    pass_others=self._others == "pass",
-                )
-                stack.enter_context(caught)
-            self._active.append(stack.pop_all())
+        with self._lock:
+            if self._users == 0:
+                self._caught = self._catch()
+            self._users += 1
         return self._fake
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._active.pop().__exit__(kind, error, trace)
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._caught.close()
 
     def __call__(self, function: _Function) -> _Function:
-        """Return the function, or coroutine function, with every call of it made inside a context of its own.
+        """Return the function, or coroutine function, with every call of it made inside this context.
 
         Raise TypeError for what would run outside of it: a generator function, or a class.
         """
@@ -82,16 +82,29 @@ class Interception(Generic[_F]):
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
-            with Interception(self._fake, others=self._others):
+            with self:
                 return function(*args, **kwargs)
 
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with Interception(self._fake, others=self._others):
+            with self:
                 return await function(*args, **kwargs)
 
         chosen: Any = call_async if inspect.iscoroutinefunction(function) else call
         return chosen  # type: ignore[no-any-return]
+
+    def _catch(self) -> contextlib.ExitStack:
+        with contextlib.ExitStack() as stack:
+            for client, catch in _catchers().items():
+                caught = catch(
+                    self._fake.handle,
+                    clock=self._fake.clock,
+                    hosts=_hosts(self._fake.contract),
+                    client=client,
+                    pass_others=self._others == "pass",
+                )
+                stack.enter_context(caught)
+            return stack.pop_all()
 
 
 def _hosts(contract: Contract) -> frozenset[str]:

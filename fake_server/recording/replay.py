@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,12 @@ from kling_contract import generation as shown
 from kling_contract.contract import Contract, Step, Timeline, revisions
 from kling_contract.errors import DocumentError, InvalidJson
 from kling_contract.jsontext.parser import parse
-from kling_contract.validation import check_request
 from kling_contract.validation.messages import check_query, operation_of
+from kling_contract.violation import Violation
 
 __all__ = ["Recordings", "Replay"]
 
+_UNAUTHORIZED = "unauthorized"  # a reason of observed.json
 _LONGEST_STAND_IN = 64 * 2**20  # bytes
 
 
@@ -148,13 +149,14 @@ class Replay(Service):
         self._ahead: list[_Create] = []
 
     def _create(self, request: Request, now: float) -> Exchange:
-        if self._api_key is not None and (unfit := self._unauthorized(request)):
-            return self.refuse(request, now, unfit[0], [unfit[1]], self._contract.create.id)
-        violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
+        operation = self._contract.create
+        violations = tuple(self._check(request, operation)[2])
+        if self._is_unauthorized(violations):
+            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
         payload = _content(request)
         create = self._next(payload)
         if (recorded := create.made) is None:
-            return Exchange(now, request, create.reply, self._contract.create.id, violations)
+            return Exchange(now, request, create.reply, operation.id, violations)
         made = self._generation(payload if isinstance(payload, Mapping) else {}, now)
         generation = replace(
             made,
@@ -163,22 +165,27 @@ class Replay(Service):
             video_url=made.video_url if recorded.video is None else _moved(recorded.video.url, made.video_url),
         )
         self._generations.put(generation)
-        return Exchange(now, request, create.reply, self._contract.create.id, violations, generation.id)
+        return Exchange(now, request, create.reply, operation.id, violations, generation.id)
 
     def _get(self, request: Request, now: float) -> Exchange:
         asked = _asked_for(self._contract, request) or ""
         generation, recorded = self._generations.by_id.get(asked), self._recordings.generations.get(asked)
         if generation is None or recorded is None or not recorded.goes(generation.timeline):
             return super()._get(request, now)
-        if self._api_key is not None and (unfit := self._unauthorized(request)):
-            return self.refuse(request, now, unfit[0], [unfit[1]], self._contract.get.id)
-        violations = tuple(check_request(request, contract=self._contract, strictness=self._strictness))
+        operation = self._contract.get
+        violations = tuple(self._check(request, operation)[2])
+        if self._is_unauthorized(violations):
+            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
         reply = recorded.reply(generation, now)
         if recorded.video is not None and reply.cut is None:
             there, here = recorded.video.url, generation.video_url_on(self._origin(request))
             reply = replace(reply, body=reply.body.replace(_in_json(there), _in_json(here)))
         self._generations.count_poll(generation)
-        return Exchange(now, request, reply, self._contract.get.id, violations, generation.id)
+        return Exchange(now, request, reply, operation.id, violations, generation.id)
+
+    def _is_unauthorized(self, violations: Sequence[Violation]) -> bool:
+        """Return whether a call lacks the key that this fake requires. Without an `api_key` it requires none."""
+        return self._api_key is not None and any(violation.reason == _UNAUTHORIZED for violation in violations)
 
     def _video(self, generation: FakeGeneration) -> bytes:
         recorded = self._recordings.generations.get(generation.id)
@@ -209,7 +216,7 @@ def _content(request: Request) -> object:
 def _seen(exchange: Exchange) -> shown.Generation | None:
     """Return what an answer showed, None when it cannot be read."""
     try:
-        return shown.Generation.from_answer(parse(exchange.reply.body)) if exchange.arrived else None
+        return shown.Generation.from_body(parse(exchange.reply.body)) if exchange.arrived else None
     except (InvalidJson, ValueError):
         return None
 

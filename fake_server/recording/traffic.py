@@ -122,7 +122,7 @@ class ExchangeValidator:
         if operation is None or reply.status != operation.success:
             return []
         try:
-            shown = Generation.from_answer(reply.json())
+            shown = Generation.from_body(reply.json())
         except (ValueError, RecursionError):
             return []  # check_response has reported it
         for video in shown.videos:

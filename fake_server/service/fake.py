@@ -1,4 +1,4 @@
-"""The core of the fake: requests in, replies out, on a clock. It does no I/O, and knows no way in but `handle`."""
+"""The core of the fake: requests in, replies out, on a clock. It does no network I/O, and `handle` is its only way in."""
 
 from __future__ import annotations
 
@@ -104,8 +104,7 @@ class Fake:
         playable = Scenario.load(scenario)
         with self._lock:
             self._service.play(playable)
-            self.scenario = playable
-            self._faults = FaultCounter(playable.faults)
+            self._count_faults_of(playable)
 
     def reschedule(self, generation_id: str, timeline: Timeline | str) -> FakeGeneration:
         """Let a generation under way continue by another timeline, as if it had had that one from the beginning.
@@ -165,12 +164,17 @@ class Fake:
             self.contract,
             self._generations,
             Responses(self.contract, self._chance),
+            self._first_scenario,
             strictness=self.strictness,
             progression=self.progression,
             api_key=self._api_key,
             body_limit=self.body_limit,
         )
-        self.play(self._first_scenario)
+        self._count_faults_of(self._first_scenario)
+
+    def _count_faults_of(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._faults = FaultCounter(scenario.faults)
 
     def _continue(self, state: Path) -> None:
         """Take up where the last fake with this state file ended, and keep everything there from now on."""

@@ -1,4 +1,4 @@
-"""What does the service answer? Fills the shapes that `observed.json` gives with the facts of a generation or a refusal."""
+"""Responses of the simulated service: the shapes of `observed.json`, filled in for a generation or a refusal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fake_server.messages import Headers, Reply
 from fake_server.service.templates import JsonTemplate, fill
 from kling_contract.clock import utc
 from kling_contract.contract import Contract
+from kling_contract.contract.observed import Refusal
 from kling_contract.errors import DocumentError
 from kling_contract.jsontext.pointer import split
 from kling_contract.violation import Violation
@@ -22,7 +23,7 @@ _PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video
 
 
 class _Drawn(dict[str, Any]):
-    """Values by placeholder; those that are drawn at random are drawn when they are first asked for."""
+    """Values by placeholder. Random ones are drawn when they are first read."""
 
     def __init__(self, chance: random.Random, values: Mapping[str, Any]) -> None:
         super().__init__(values)
@@ -31,7 +32,7 @@ class _Drawn(dict[str, Any]):
     def __missing__(self, name: str) -> str:
         draw = _DRAWS.get(name)
         if draw is None:
-            raise KeyError(f"observed.json asks for {{{name}}}, which nothing provides")
+            raise KeyError(f"observed.json has the placeholder {{{name}}}, for which there is no value")
         value = self[name] = draw(self._chance)
         return value
 
@@ -51,13 +52,13 @@ def _uuid4(digits: str) -> str:
 
 
 class Responses:
-    """Makes the replies of one revision. What is random in them comes from `chance` alone."""
+    """Makes the responses of one revision. Random parts are drawn from `chance` alone."""
 
     def __init__(self, contract: Contract, chance: random.Random) -> None:
         self._answers = contract.observed.answers
         self._refusals = contract.observed.refusals
-        self._refused = {
-            reason: JsonTemplate(_with(self._refusals.body, entry.adds))
+        self._refusal_bodies = {
+            reason: JsonTemplate(_with(self._refusals.body, entry.adds), _known(entry))
             for reason, entry in self._refusals.reasons.items()
         }
         self._per_usd = contract.observed.price.per_usd
@@ -65,9 +66,9 @@ class Responses:
         self.shape({})
 
     def shape(self, shapes: Mapping[str, Any]) -> None:
-        """Let successful bodies look as `shapes` has them, in the form of `answers` in observed.json, and the rest as there.
+        """Give successful bodies these `shapes`, in the form of `answers` in observed.json, which gives those left out.
 
-        Raise DocumentError, and change nothing, when they ask for what nothing provides.
+        Raise DocumentError, and change nothing, if they have an unknown placeholder.
         """
         created = JsonTemplate(shapes.get("create", self._answers.create))
         polled = {
@@ -75,11 +76,13 @@ class Responses:
         }
         known = _PROVIDED | ({"usd"} if self._per_usd else set())
         for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
-            raise DocumentError(f"answers ask for {{{name}}}; what is provided is {', '.join(sorted(known))}")
+            raise DocumentError(
+                f"answers have the unknown placeholder {{{name}}}; use one of {', '.join(sorted(known))}"
+            )
         self._created, self._polled = created, polled
 
     def shows_video(self, status: str) -> bool:
-        """Does the answer to a poll in this status say where the video is?"""
+        """Return whether the response to a poll in this status has the URL of the video."""
         return "video_url" in self._polled.get(status, self._created).names
 
     def new_id(self, model: str) -> str:
@@ -87,7 +90,7 @@ class Responses:
         return fill(self._answers.id, _Drawn(self._chance, {"model": model}))
 
     def new_video_url(self, values: Mapping[str, Any]) -> str:
-        """Draw where the video of a new generation will be, on the documented host."""
+        """Draw the URL of the video of a new generation, on the documented host."""
         expires = int(utc(values["created_at"] + (self._answers.video_lifetime or 0)).timestamp())
         return fill(self._answers.video_url, _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"}))
 
@@ -97,11 +100,11 @@ class Responses:
         return str(self._answers.video_content_type)
 
     def created(self, status_code: int, values: Mapping[str, Any]) -> Reply:
-        """Answer a create that was accepted."""
+        """Return the response to an accepted create."""
         return self._success(status_code, self._created, values)
 
     def polled(self, status_code: int, values: Mapping[str, Any]) -> Reply:
-        """Answer a poll. For a status outside the contract only what every poll answers is said: id and status."""
+        """Return the response to a poll. For a status outside the contract it is that of a create: id and status."""
         return self._success(status_code, self._polled.get(values["status"], self._created), values)
 
     def refused(
@@ -115,34 +118,26 @@ class Responses:
         violations: Sequence[Violation] = (),
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
-        """Refuse a request for one of the reasons that `observed.json` lists.
+        """Return the refusal of a request for one of the reasons that `observed.json` lists.
 
-        The body is as faithful as is known; `explanation` goes into the header x-fake-reason, for the person who wonders.
+        `headers` are more header fields, by lower-case name. `explanation` goes into the header x-fake-reason, for people.
         """
-        entry = self._refusals.reasons[reason]
-        drawn = _Drawn(self._chance, {"status_code": entry.status_code, **entry.placeholders})
-        drawn |= {
-            "method": method,
-            "path": path,
-            "timestamp": utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
-        drawn["request_id"] = fill(self._refusals.request_id, drawn)
-        drawn["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
-        drawn["message"] = fill(entry.message, drawn)
-        drawn["issues"] = [_issue(violation) for violation in violations]
-        extra = {name: fill(value, drawn) for name, value in self._refusals.headers.items()}
-        return Reply(
-            entry.status_code,
-            Headers(
-                {
-                    "content-type": self._refusals.content_type,
-                    **extra,
-                    **(headers or {}),
-                    "x-fake-reason": _one_line(explanation),
-                }
-            ),
-            self._refused[reason].render(drawn),
-        )
+        entry, body = self._refusals.reasons[reason], self._refusal_bodies[reason]
+        values = _Drawn(self._chance, {"status_code": entry.status_code, **entry.placeholders})
+        values["method"], values["path"] = method, path
+        values["timestamp"] = utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        values["request_id"] = fill(self._refusals.request_id, values)
+        if "{" in entry.message:
+            values["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
+            values["message"] = fill(entry.message, values)
+        if "issues" in body.names:
+            values["issues"] = [_issue(violation) for violation in violations]
+        fields = {"content-type": self._refusals.content_type}
+        for name, value in self._refusals.headers.items():
+            fields[name.lower()] = fill(value, values)
+        fields |= headers or {}
+        fields["x-fake-reason"] = _one_line(explanation)
+        return Reply(entry.status_code, Headers.in_lower_case(fields), body.render(values))
 
     def _success(self, status_code: int, shape: JsonTemplate, values: Mapping[str, Any]) -> Reply:
         if self._per_usd:
@@ -153,12 +148,18 @@ class Responses:
         return Reply(status_code, Headers(headers), shape.render(values))
 
 
+def _known(refusal: Refusal) -> dict[str, Any]:
+    """Return the values that are the same in every refusal for this reason."""
+    known = {"status_code": refusal.status_code, **refusal.placeholders}
+    return known if "{" in refusal.message else {**known, "message": refusal.message}
+
+
 def _issue(violation: Violation) -> dict[str, Any]:
     return {"code": violation.rule, "path": split(violation.pointer), "message": violation.message}
 
 
 def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a body with more members in it, those of its objects included."""
+    """Return `body` with the members of `more` added, also inside of its objects."""
     merged = dict(body)
     for name, member in more.items():
         inner = merged.get(name)

@@ -1,13 +1,12 @@
-"""What does the service do with a request, when all goes well? Creates, polls, videos, and the refusals it has reason for."""
+"""The simulated service: answers creates, polls and downloads, and refuses requests that break the contract."""
 
 from __future__ import annotations
 
 import functools
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from fake_server.messages import Exchange, Reply, Request
 from fake_server.scenario.scenario import Scenario
@@ -17,9 +16,8 @@ from fake_server.service.generations import Generations
 from fake_server.service.responses import Responses
 from kling_contract.contract import Contract, Operation, Timeline
 from kling_contract.errors import DocumentError
-from kling_contract.validation.messages import check_query, operation_of, same_media_type
-from kling_contract.validation.validator import validator_for
-from kling_contract.violation import Strictness, Violation, has_errors
+from kling_contract.validation.messages import check_call, no_operation
+from kling_contract.violation import Strictness, Violation
 
 __all__ = ["Progression", "Service"]
 
@@ -30,13 +28,17 @@ _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it 
 
 
 class Service:
-    """Answers requests of one revision, in a world of `generations`. See FakeServer for what the options mean."""
+    """Answers requests of one revision with generations that behave as a scenario says. `FakeServer` describes the options.
+
+    Raise DocumentError for a scenario that does not fit the contract.
+    """
 
     def __init__(
         self,
         contract: Contract,
         generations: Generations,
         responses: Responses,
+        scenario: Scenario,
         *,
         strictness: Strictness,
         progression: Progression,
@@ -51,26 +53,22 @@ class Service:
         self._api_key = api_key
         self._body_limit = body_limit
         self._host = urlsplit(contract.base_url).netloc
-        self._validator = validator_for(contract)
-        self._operations = {
-            (operation.method, path): operation.id
-            for operation in contract.operations.values()
-            for path in operation.paths
-        }
-        # While a generation stays in a status its answer stays the same, and it is asked for often.
+        self._on_path = {path: contract.route(path) for each in contract.operations.values() for path in each.paths}
+        # While a generation stays in a status its response stays the same, and it is often polled.
         self._polled = functools.lru_cache(maxsize=1024)(self._poll)
+        self.play(scenario)
 
     def play(self, scenario: Scenario) -> None:
-        """Let new generations go, and all answers look, as a scenario has it.
+        """Let new generations take the course of a scenario, and all responses its shapes.
 
-        Raise DocumentError, and change nothing, when it does not fit the contract.
+        Raise DocumentError, and change nothing, if it does not fit the contract.
         """
         timeline, reasons = scenario.timeline_under(self._contract), self._contract.observed.refusals.reasons
         for fault in scenario.faults:
             if fault.refusal is not None and fault.refusal not in reasons:
                 raise DocumentError(
-                    f"scenario {scenario.name}: {self._contract.revision} does not refuse for {fault.refusal!r}; "
-                    f"its reasons are {', '.join(reasons)}"
+                    f"scenario {scenario.name}: {self._contract.revision} has no refusal {fault.refusal!r}; "
+                    f"choose one of {', '.join(reasons)}"
                 )
         self._responses.shape(scenario.answers)
         self._polled.cache_clear()
@@ -78,14 +76,18 @@ class Service:
         self._timeline = Timeline((replace(timeline.final, at=0.0),)) if self._progression == "immediate" else timeline
 
     def route(self, request: Request) -> tuple[str | None, Callable[[Request, float], Exchange]]:
-        """Return which operation a request is a call of, "download" for a video's, and what answers it at a time."""
-        path = request.target.path
-        operation = self._operations.get((request.method.upper(), path))
-        if operation is not None:
-            return operation, self._create if operation == self._contract.create.id else self._get
+        """Return the operation that a request calls ("download" for a video, None for no call), and what answers it.
+
+        What answers takes the request and the time.
+        """
+        path, method = request.target.path, request.method.upper()
+        on_path = self._on_path.get(path, ())
+        for operation in on_path:
+            if operation.method == method:
+                return operation.id, self._create if operation is self._contract.create else self._get
         if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
-        return None, self._serve_nothing
+        return None, functools.partial(self._refuse_unknown, on_path=on_path)
 
     def refuse(
         self,
@@ -98,8 +100,12 @@ class Service:
         explanation: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Exchange:
-        """Refuse a request for a reason that `observed.json` lists; `explanation` is by default what its errors say."""
-        errors = [violation for violation in violations if violation.severity == "error"]
+        """Refuse a request for a reason that `observed.json` lists.
+
+        The response names the errors among `violations` that have this reason; `explanation` (None: those errors) is for
+        the person who wonders.
+        """
+        errors = [violation for violation in violations if violation.severity == "error" and violation.reason == reason]
         reply = self._responses.refused(
             reason,
             method=request.method,
@@ -111,39 +117,42 @@ class Service:
         )
         return Exchange(now, request, reply, operation, tuple(violations))
 
-    def _serve_nothing(self, request: Request, now: float) -> Exchange:
-        path = request.target.path
-        wrong, _ = operation_of(self._contract, request.method, urlunsplit(("http", self._host, path, "", "")))
-        known = self._contract.route(path)
-        return self.refuse(
-            request,
-            now,
-            "wrong_method" if known else "unknown_path",
-            [wrong] if wrong else [],
-            headers={"allow": ", ".join(each.method for each in known)} if known else {},
+    def _refuse_unknown(self, request: Request, now: float, *, on_path: Sequence[Operation]) -> Exchange:
+        unknown = no_operation(self._contract, request.method, request.target.path, on_path)
+        headers = {"allow": ", ".join(operation.method for operation in on_path)} if on_path else None
+        return self.refuse(request, now, unknown.reason or "unknown_path", [unknown], headers=headers)
+
+    def _check(self, request: Request, operation: Operation) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
+        """Check a call as `check_request` does, and its key and size as well. See `check_call` for what is returned."""
+        return check_call(
+            self._contract,
+            operation,
+            request.target.query,
+            request.headers,
+            request.body,
+            self._strictness,
+            api_key=self._api_key,
+            body_limit=self._body_limit,
         )
 
     def _create(self, request: Request, now: float) -> Exchange:
         operation = self._contract.create
-        if unfit := self._unauthorized(request) or self._unreadable(request, operation):
-            return self.refuse(request, now, unfit[0], [unfit[1]], operation.id)
-        payload, violations = self._validator.parse_and_validate(request.body, self._strictness)
-        if has_errors(violations):
-            return self.refuse(request, now, "invalid_body", violations, operation.id)
+        payload, _, violations = self._check(request, operation)
+        if violations and (reason := _refusal(violations)):
+            return self.refuse(request, now, reason, violations, operation.id)
         generation = self._generation(payload, now)
         self._generations.put(generation)
-        reply = self._responses.created(operation.success, self._values(generation, self._first, self._origin(request)))
+        values = self._values(generation, self._first, self._origin(request))
+        reply = self._responses.created(operation.success, values)
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 
     def _get(self, request: Request, now: float) -> Exchange:
         operation = self._contract.get
-        if unfit := self._unauthorized(request):
-            return self.refuse(request, now, unfit[0], [unfit[1]], operation.id)
-        query, violations = check_query(self._contract, operation, request.target.query, self._strictness)
-        if has_errors(violations):
-            return self.refuse(request, now, "invalid_query", violations, operation.id)
+        _, query, violations = self._check(request, operation)
+        if violations and (reason := _refusal(violations)):
+            return self.refuse(request, now, reason, violations, operation.id)
         (parameter,) = operation.query["required"]
-        asked = query.get(parameter)  # "off" lets a query without it through
+        asked = query.get(parameter)  # "off" accepts a query without it
         generation = self._generations.by_id.get(asked) if isinstance(asked, str) else None
         if generation is None:
             unknown = Violation(f"/{parameter}", "unknown", "no generation has this id", part="query")
@@ -198,30 +207,11 @@ class Service:
         }
 
     def _origin(self, request: Request) -> str | None:
-        """Return where whoever sent the request reaches this fake: None in process, where the documented hosts are caught."""
+        """Return the origin at which the client reaches this fake: None in process, at the documented host."""
         target = request.target
         return None if target.netloc == self._host else f"{target.scheme}://{target.netloc}"
 
-    def _unauthorized(self, request: Request) -> tuple[str, Violation] | None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            message = "no bearer token was sent: Authorization: Bearer <key> is needed"
-        elif self._api_key is not None and not hmac.compare_digest(_bytes(token.strip()), _bytes(self._api_key)):
-            message = "the bearer token is not the key that this fake was started with"
-        else:
-            return None
-        return "unauthorized", Violation("/authorization", "security", message, part="header")
 
-    def _unreadable(self, request: Request, operation: Operation) -> tuple[str, Violation] | None:
-        if len(request.body) > self._body_limit:
-            message = f"the body has more than the {self._body_limit:,} bytes that this fake takes"
-            return "too_large", Violation("", "size", message)
-        sent = request.headers.get("content-type", "")
-        if not same_media_type(sent, operation.media_type):
-            message = f"the body must be {operation.media_type}, not {sent or 'untyped'}"
-            return "wrong_media_type", Violation("/content-type", "mediaType", message, part="header")
-        return None
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _refusal(violations: Sequence[Violation]) -> str | None:
+    """Return the reason of the first error, None if there is no error."""
+    return next((violation.reason for violation in violations if violation.severity == "error"), None)

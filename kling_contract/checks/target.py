@@ -129,7 +129,7 @@ class Target:
         if response.status_code != operation.success:
             raise self.broken(response, f"it must be answered with {operation.success}")
         try:
-            return Generation.from_answer(parse(response.content))
+            return Generation.from_body(parse(response.content))
         except ValueError:
             why = _unreadable(without_key(response.content, self.key))
             raise self.broken(response, f"that is no generation: {why}") from None
@@ -204,7 +204,7 @@ class Target:
 def _unreadable(content: bytes) -> str:
     """Return why no generation can be read from a body."""
     try:
-        Generation.from_answer(parse(content))
+        Generation.from_body(parse(content))
     except ValueError as unreadable:
         return str(unreadable)
     return "the key in it makes it unreadable"

@@ -8,14 +8,12 @@ import click
 
 from kling_contract.cli import options
 from kling_contract.contract import Contract, revisions
-from kling_contract.drift import breaks, diff, report
-from kling_contract.drift.document_set import DocumentSet
-from kling_contract.drift.openapi import ApiDocument, load_document
+from kling_contract.drift import ApiDocument, as_json, as_markdown, as_text, breaks, diff, load_document
 from kling_contract.errors import UnknownRevision
 
 __all__ = ["command"]
 
-_WRITERS = {"text": report.as_text, "json": report.as_json, "markdown": report.as_markdown}
+_WRITERS = {"text": as_text, "json": as_json, "markdown": as_markdown}
 
 
 @click.command("diff")
@@ -30,12 +28,13 @@ def command(
     """Show what changed from OLD to NEW, and what it breaks: requests that were valid, or programs that read responses.
 
     Each of the two is a revision (see `schema --list`), 'latest', or an OpenAPI document in a JSON file. NEW may be several
-    files that describe the API together.
+    files that describe the API together. A change that breaks requests comes with a counterexample: a request that was
+    valid before.
 
     Exit code 0: nothing breaks; 1: something breaks, or a report could not be written; 2: wrong usage, or a document that
     cannot be read.
     """
-    changes = diff(_read(old), _together(new))
+    changes = diff(_read(old), _read(*new))
     outputs = options.open_outputs(ctx, format_, report_files)
     written = options.write_reports(
         outputs,
@@ -44,23 +43,16 @@ def command(
     ctx.exit(0 if written and not breaks(changes) else 1)
 
 
-def _together(names: tuple[str, ...]) -> Contract | ApiDocument:
-    first, *others = map(_read, names)
-    if not others:
-        return first
-    documents = [document for document in (first, *others) if isinstance(document, ApiDocument)]
-    if len(documents) < len(names):
+def _read(*names: str) -> Contract | ApiDocument:
+    """Read a revision, or an OpenAPI document in one or more files."""
+    paths = [Path(name) for name in names if Path(name).exists() or Path(name).suffix]
+    if len(paths) == len(names):
+        return load_document(*paths)
+    if len(names) > 1:
         raise click.UsageError(
             "NEW must be one revision, or one or more files: a revision cannot be combined with others"
         )
-    return DocumentSet(documents)
-
-
-def _read(name: str) -> Contract | ApiDocument:
-    path = Path(name)
-    if path.exists() or path.suffix:
-        return load_document(path)
     try:
-        return Contract.load(name)
+        return Contract.load(names[0])
     except UnknownRevision as unknown:
-        raise UnknownRevision(name, (*revisions(), "an OpenAPI document in a file")) from unknown
+        raise UnknownRevision(names[0], (*revisions(), "an OpenAPI document in a file")) from unknown

@@ -41,6 +41,7 @@ __all__ = ["command"]
 )
 @click.option(
     "--output",
+    "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("session.har"),
     show_default=True,

@@ -16,14 +16,7 @@ from kling_contract.client.fields import build_payload, check_field_names
 from kling_contract.client.http_adapter import HttpAdapter
 from kling_contract.client.images import Image
 from kling_contract.client.responses import read_failure, read_generation
-from kling_contract.client.retry import (
-    RETRYABLE,
-    SAFE_TO_REPEAT_POST,
-    NoTimeToRetry,
-    Retries,
-    Retryable,
-    retrying,
-)
+from kling_contract.client.retry import RETRYABLE, SAFE_TO_REPEAT_POST, NoTimeToRetry, Retries, Retryable, retrying
 from kling_contract.contract import Contract, Operation
 from kling_contract.errors import (
     CreationUncertain,

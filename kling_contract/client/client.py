@@ -1,4 +1,7 @@
-"""The clients: `Client` and `AsyncClient`, with the same five calls."""
+"""The clients: `Client` and `AsyncClient`, with the same five calls.
+
+The module is long because type checkers and editors need every signature in both classes.
+"""
 
 from __future__ import annotations
 

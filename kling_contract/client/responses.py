@@ -30,7 +30,7 @@ def read_generation(response: Any, key: Key) -> Generation:
     """Return the generation in a 2xx response; its repr does not show the key. Raise UnexpectedResponse if there is none."""
     try:
         body = json.loads(response.content)
-        return replace(Generation.from_answer(key.guarded(body)), raw=body)
+        return replace(Generation.from_body(key.guarded(body)), raw=body)
     except (ValueError, RecursionError) as unreadable:
         reason = str(unreadable) if isinstance(unreadable, ValueError) else "it is nested too deeply"
         raise UnexpectedResponse(

@@ -82,6 +82,7 @@ class Waiting(Protocol):
     @property
     def clock(self) -> Clock:
         """The clock."""
+        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the clock."""

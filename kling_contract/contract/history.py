@@ -1,4 +1,4 @@
-"""Since when does a rule hold, and what became of a field? Read off the request schemas of all revisions."""
+"""The history of the contract: since when a rule holds, and what became of a field."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ _NO_RULE = object()
 
 
 def since(contract: Contract, path: Path, rule: str) -> str | None:
-    """Return the oldest revision from which on, up to `contract`, the rule at `path` has been as it is.
+    """Return the oldest revision since which the rule at `path` has been the same as in `contract`.
 
-    None when the contract is not one of the revisions shipped, so that it has no history.
+    None if the contract is not one of the shipped revisions, and so has no history.
     """
     return _since(contract, _fields(path), rule)
 
 
 def fate_of(contract: Contract, path: Path) -> str | None:
-    """Return what became of a field that `contract` does not declare: renamed, gone, or not yet there. None: it never was."""
+    """Say what became of a field that `contract` does not declare: it was renamed, was removed, or was added later.
+
+    None if no shipped revision declares it, or if the contract is not one of them.
+    """
     return _fate_of(contract, _fields(path))
 
 
 def renames(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """Return which of the properties `old` are called otherwise among `new`: names alike, schemas of the same type, one to one."""
+    """Return which properties of `old` were renamed in `new`, by their old names.
+
+    A new name must begin with the old one or the other way round, and the schemas must have the same type.
+    """
     gone, added = [name for name in old if name not in new], [name for name in new if name not in old]
     pairs: dict[str, str] = {}
     for name in gone:
@@ -70,22 +76,22 @@ def _fate_of(contract: Contract, fields: tuple[str, ...]) -> str | None:
                 f"it is called {other} since {until.revision}" if other else f"it left the contract on {until.revision}"
             )
         until = earlier
-    for later in (Contract.load(each) for each in revisions() if each > contract.revision.id):
+    for later in (Contract.load(known) for known in revisions() if known > contract.revision.id):
         if name in _properties(later, fields[:-1]):
             return f"it is in the contract since {later.revision}, not yet in {contract.revision}"
     return None
 
 
 def _line(contract: Contract) -> list[Contract] | None:
-    """Return the revisions before `contract`, oldest first; None when it is not one of those shipped."""
+    """Return the revisions before `contract`, oldest first; None if it is not one of the shipped ones."""
     known = revisions()
     if contract.revision.id not in known or Contract.load(contract.revision.id) is not contract:
         return None
-    return [Contract.load(each) for each in known if each < contract.revision.id]
+    return [Contract.load(older) for older in known if older < contract.revision.id]
 
 
 def _fields(path: Path) -> tuple[str, ...]:
-    """Leave the positions in arrays out of a path: the rule is the same for each item."""
+    """Return a path without array indexes: a rule is the same for each item."""
     return tuple(part for part in path if isinstance(part, str))
 
 

@@ -1,5 +1,8 @@
-"""What changed between two revisions of the contract, and whom it breaks."""
+"""Changes between two revisions of the contract, or two OpenAPI documents, and what they break."""
 
 from kling_contract.drift.changes import Change, breaks, diff
+from kling_contract.drift.difference import Breakage
+from kling_contract.drift.openapi import ApiDocument, load_document
+from kling_contract.drift.report import as_json, as_markdown, as_text
 
-__all__ = ["Change", "breaks", "diff"]
+__all__ = ["ApiDocument", "Breakage", "Change", "as_json", "as_markdown", "as_text", "breaks", "diff", "load_document"]

@@ -1,37 +1,31 @@
-"""What changed between two states of the API, and whom does it break? Compares two revisions, or any two OpenAPI documents."""
+"""Changes between two revisions, or any two OpenAPI documents, and what each of them breaks."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from kling_contract.contract import Contract
-from kling_contract.display import show
-from kling_contract.drift.openapi import ApiDocument, Body, Endpoint, load_document
-from kling_contract.drift.schema_changes import Difference, Verdict, differences
+from kling_contract.drift.difference import BREAKAGES, Breakage, Difference
+from kling_contract.drift.openapi import ApiDocument, Body, Endpoint, Route
+from kling_contract.drift.pairing import pair_operations
+from kling_contract.drift.schema_changes import differences
 
-__all__ = ["VERDICTS", "Change", "Part", "Verdict", "breaks", "diff", "load_document"]
+__all__ = ["Change", "Part", "breaks", "diff"]
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-"""The verdicts, the worst first."""
-
-Part = Literal["endpoint", "query", "request", "answer", "refusal"]
-
-_NEAR = 0.6
+Part = Literal["endpoint", "query", "request", "response", "refusal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One thing that changed.
 
-    `operations` are the operations it is about, `part` which part of them, `pointer` where in that part ("" is the whole,
-    "*" every item); `kind` the rule, or what happened; `was` and `now` what the documents say (None: nothing). `senders` and
-    `readers` are the verdicts for those who send requests and those who read answers: None when it is not their concern,
-    "breaking if strict" when only a server that refuses unknown fields, or does not coerce, makes it so. `sentence` says it
-    all to a person. `witness` is a request that was fine before: it is refused now, or, renamed or removed fields being let
-    through, loses its meaning.
+    `operations` are the operations it affects, `part` which part of them, `pointer` where in that part ("" is the whole,
+    "*" every item); `kind` the rule, or what happened; `was` and `now` what the documents say (None: nothing).
+    `requests` is what the change does to requests that were valid, `responses` what it does to programs that read
+    responses: None when it does not concern them. `description` is the change in words. `counterexample` is a request that
+    was valid before and is refused now, or that has a field which was renamed or removed.
     """
 
     operations: tuple[str, ...]
@@ -40,10 +34,10 @@ class Change:
     kind: str
     was: Any
     now: Any
-    senders: Verdict | None
-    readers: Verdict | None
-    sentence: str
-    witness: Any = None
+    requests: Breakage | None
+    responses: Breakage | None
+    description: str
+    counterexample: Any = None
 
     @property
     def where(self) -> str:
@@ -51,94 +45,63 @@ class Change:
         return f"{', '.join(self.operations)} {self.part}"
 
     @property
-    def worst(self) -> Verdict | None:
-        """The graver of the two verdicts; None when there is none."""
-        return next((each for each in VERDICTS if each in (self.senders, self.readers)), None)
+    def worst(self) -> Breakage | None:
+        """The worse of `requests` and `responses`; None when both are None."""
+        return next((breakage for breakage in BREAKAGES if breakage in (self.requests, self.responses)), None)
 
 
 def diff(old: Contract | ApiDocument, new: Contract | ApiDocument) -> list[Change]:
     """Return what changed from `old` to `new`, operation by operation, in the order of the old document.
 
-    Operations are set against each other by their id, else by method and path or alias, else by the nearest path. A revision
-    describes only its own operations: what else a document has is no change. Changes that two operations share are said once.
+    Operations are paired by their id, else by method and path or alias, else by the most similar path. A revision describes
+    only its own operations: what else a document has is not a change. A change that two operations share is listed once.
     Raise DocumentError for a document that cannot be compared.
     """
-    before, after = (each if isinstance(each, ApiDocument) else ApiDocument.of(each) for each in (old, new))
-    found: list[Change] = []
+    before, after = (state if isinstance(state, ApiDocument) else ApiDocument.of(state) for state in (old, new))
+    merged: list[Change] = []
     for change in _changes(before, after):
-        alike = [(i, each) for i, each in enumerate(found) if replace(each, operations=change.operations) == change]
-        if alike:
-            i, each = alike[0]
-            found[i] = replace(each, operations=(*each.operations, *change.operations))
+        for position, same in enumerate(merged):
+            if replace(same, operations=change.operations) == change:
+                merged[position] = replace(same, operations=(*same.operations, *change.operations))
+                break
         else:
-            found.append(change)
-    return found
+            merged.append(change)
+    return merged
 
 
 def breaks(changes: Iterable[Change]) -> bool:
-    """Does any of these changes break somebody, whatever the server puts up with?"""
+    """Return whether any of the changes is breaking on every server, strict or not."""
     return any(change.worst == "breaking" for change in changes)
 
 
 def _changes(old: ApiDocument, new: ApiDocument) -> Iterator[Change]:
-    pairs = _paired(old, new)
+    pairs = pair_operations(old, new)
     for route in old.routes():
         if route in pairs:
             yield from _compare(old.endpoint(*route), new.endpoint(*pairs[route]), old, new)
         elif not new.is_revision:
             name = _name(old, route)
-            yield _change(name, "endpoint", "removed", name, None, "breaking", None, "the operation is gone")
+            yield _of_endpoint(name, "removed", name, None, "breaking", "the operation was removed")
     for route in new.routes():
         if route not in pairs.values() and not old.is_revision:
             name = _name(new, route)
-            yield _change(name, "endpoint", "added", None, name, "non-breaking", None, "the operation is new")
+            yield _of_endpoint(name, "added", None, name, "non-breaking", "the operation was added")
 
 
-def _paired(old: ApiDocument, new: ApiDocument) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return which operation of `new`, by method and path, is which of `old`."""
-    left, free = list(old.routes()), list(new.routes())
-    pairs: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def same_id(one: tuple[str, str], other: tuple[str, str]) -> float:
-        return float(bool(old.operation_id(*one)) and old.operation_id(*one) == new.operation_id(*other))
-
-    def same_path(one: tuple[str, str], other: tuple[str, str]) -> float:
-        return float(one[0] == other[0] and bool(set(old.paths(one[1])) & set(new.paths(other[1]))))
-
-    def near_path(one: tuple[str, str], other: tuple[str, str]) -> float:
-        return difflib.SequenceMatcher(None, one[1], other[1]).ratio() if one[0] == other[0] else 0.0
-
-    for likeness in (same_id, same_path, near_path):
-        for one in [each for each in left if each not in pairs]:
-            scores = {other: likeness(one, other) for other in free}
-            best = max(scores, key=lambda other: scores[other], default=None)
-            if best is not None and scores[best] >= _NEAR:
-                pairs[one] = best
-                free.remove(best)
-    return pairs
-
-
-def _name(document: ApiDocument, route: tuple[str, str]) -> str:
+def _name(document: ApiDocument, route: Route) -> str:
     return document.operation_id(*route) or f"{route[0].upper()} {route[1]}"
 
 
 def _compare(old: Endpoint, new: Endpoint, before: ApiDocument, after: ApiDocument) -> Iterator[Change]:
     name = str(old)
     yield from _compare_endpoints(name, old, new, before, after)
-    for each in differences(old.query, new.query):
-        yield _sent(name, "query", each)
+    for found in differences(old.query, new.query):
+        yield _of_request(name, "query", found)
     yield from _compare_requests(name, old.request, new.request, after)
-    yield from _compare_answers(name, "answer", old.answer, new.answer)
-    if old.refusals != new.refusals:
-        added, gone = set(new.refusals) - set(old.refusals), set(old.refusals) - set(new.refusals)
-        told = [
-            f"{verb} {', '.join(map(str, sorted(codes)))}"
-            for verb, codes in (("added", added), ("gone", gone))
-            if codes
-        ]
-        sentence = f"the documented refusals are others: {'; '.join(told)}"
-        yield _change(name, "refusal", "status", list(old.refusals), list(new.refusals), None, "non-breaking", sentence)
-    yield from _compare_answers(name, "refusal", old.refusal, new.refusal)
+    yield from _compare_successes(name, old.successes, new.successes)
+    yield from _compare_responses(name, "response", old.response, new.response)
+    yield from _compare_refusals(name, old.refusals, new.refusals)
+    yield from _compare_responses(name, "refusal", old.refusal, new.refusal)
 
 
 def _compare_endpoints(
@@ -146,93 +109,98 @@ def _compare_endpoints(
 ) -> Iterator[Change]:
     if before.servers and after.servers and before.servers[0] not in after.servers:
         was, now = before.servers[0], after.servers[0]
-        yield _change(name, "endpoint", "server", was, now, "breaking", None, f"the API moves from {was} to {now}")
+        yield _of_endpoint(name, "server", was, now, "breaking", f"the API moved from {was} to {now}")
     if old.method != new.method:
-        yield _change(
-            name, "endpoint", "method", old.method, new.method, "breaking", None, f"{old.method} becomes {new.method}"
-        )
-    # Aliases are what we know besides: that somebody else's document does not name them says nothing.
+        description = f"the method changed from {old.method} to {new.method}"
+        yield _of_endpoint(name, "method", old.method, new.method, "breaking", description)
+    # Aliases are known from observation: a document of somebody else that does not name them does not remove them.
     known = old.paths if after.is_revision or not before.is_revision else old.paths[:1]
-    gone = [path for path in known if path not in new.paths]
-    if gone or old.paths[0] != new.paths[0]:
-        fate = f"{', '.join(gone)} is gone" if gone else f"{old.paths[0]} is still served"
-        sentence = f"the path is {new.paths[0]}; {fate}"
-        verdict: Verdict = "breaking" if gone else "non-breaking"
-        yield _change(name, "endpoint", "path", old.paths[0], new.paths[0], verdict, None, sentence)
+    removed = [path for path in known if path not in new.paths]
+    if removed or old.paths[0] != new.paths[0]:
+        fate = f"{', '.join(removed)} was removed" if removed else f"{old.paths[0]} is still served"
+        description = f"the path is {new.paths[0]}; {fate}"
+        breakage: Breakage = "breaking" if removed else "non-breaking"
+        yield _of_endpoint(name, "path", old.paths[0], new.paths[0], breakage, description)
     if old.secured != new.secured:
-        sentence = "a key is needed now" if new.secured else "the document does not ask for a key any more"
-        verdict = "breaking" if new.secured else "non-breaking"
-        yield _change(name, "endpoint", "security", old.secured, new.secured, verdict, None, sentence)
-    if old.successes != new.successes:
-        grown = set(new.successes) - set(old.successes)
-        was, now = (" or ".join(map(str, each.successes)) or "nothing" for each in (old, new))
-        sentence = f"success is {now}, was {was}"
-        verdict = "breaking" if grown else "non-breaking"
-        yield _change(name, "answer", "status", list(old.successes), list(new.successes), None, verdict, sentence)
+        description = f"a key is {'now' if new.secured else 'no longer'} required"
+        breakage = "breaking" if new.secured else "non-breaking"
+        yield _of_endpoint(name, "security", old.secured, new.secured, breakage, description)
+
+
+def _compare_successes(name: str, old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[Change]:
+    if old != new:
+        was, now = (" or ".join(map(str, statuses)) or "nothing" for statuses in (old, new))
+        breakage: Breakage = "breaking" if set(new) - set(old) else "non-breaking"
+        description = f"the status of success changed from {was} to {now}"
+        yield Change((name,), "response", "", "status", list(old), list(new), None, breakage, description)
+
+
+def _compare_refusals(name: str, old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[Change]:
+    if old != new:
+        edits = [
+            f"{', '.join(map(str, sorted(statuses)))} {verb}"
+            for verb, statuses in (("added", set(new) - set(old)), ("removed", set(old) - set(new)))
+            if statuses
+        ]
+        description = f"the documented refusals changed: {'; '.join(edits)}"
+        yield Change((name,), "refusal", "", "status", list(old), list(new), None, "non-breaking", description)
 
 
 def _compare_requests(name: str, old: Body | None, new: Body | None, after: ApiDocument) -> Iterator[Change]:
-    if old is None or new is None:
-        if new is not None:
-            yield _change(
-                name, "request", "body", None, list(new.media_types), "breaking", None, "a body is needed now"
-            )
-        if old is not None:
-            sentence = "no body is described any more"
-            yield _change(name, "request", "body", list(old.media_types), None, "breaking if strict", None, sentence)
+    if old is not None and new is not None:
+        yield from _compare_media_types(name, "request", old, new)
+        for found in differences(old.schema or {}, new.schema or {}, tolerated=after.tolerated):
+            yield _of_request(name, "request", found)
         return
-    yield from _compare_media_types(name, "request", old, new)
-    for each in differences(old.schema or {}, new.schema or {}, tolerated=after.tolerated):
-        yield _sent(name, "request", each)
+    breakage: Breakage
+    if new is not None:
+        breakage, description = "breaking", "a body is now required"
+    elif old is not None:
+        breakage, description = "breaking if strict", "a body is no longer documented"
+    else:
+        return
+    was, now = (None if body is None else list(body.media_types) for body in (old, new))
+    yield Change((name,), "request", "", "body", was, now, breakage, None, description)
 
 
-def _compare_answers(name: str, part: Part, old: Body | None, new: Body | None) -> Iterator[Change]:
-    """Compare what is answered. What was only ever seen promises nothing, so a change of it has no verdict."""
-    was, now = (each is not None and each.schema is not None and each.published for each in (old, new))
+def _compare_responses(name: str, part: Part, old: Body | None, new: Body | None) -> Iterator[Change]:
+    """Compare the bodies of responses. A shape that was only observed promises nothing, so a change of it breaks nothing."""
+    was, now = (body is not None and body.schema is not None and body.published for body in (old, new))
     if was != now:
-        sentence = f"the body of the {part} is {'published now' if now else 'not published any more'}"
-        verdict: Verdict = "non-breaking" if now else "breaking"
-        yield _change(name, part, "published", was, now, None, verdict, sentence)
+        description = f"the body of the {part} is {'now' if now else 'no longer'} published"
+        breakage: Breakage = "non-breaking" if now else "breaking"
+        yield Change((name,), part, "", "published", was, now, None, breakage, description)
     elif old is not None and new is not None:
-        for change in _compare_media_types(name, part, old, new):
-            yield change if was else _unpromised(change)
-        if old.schema is None or new.schema is None:
-            return
-        for each in differences(old.schema, new.schema, reading=True):
-            change = _read(name, part, each)
-            yield change if was else _unpromised(change)
+        changes = [*_compare_media_types(name, part, old, new)]
+        if old.schema is not None and new.schema is not None:
+            changes += [
+                _of_response(name, part, found) for found in differences(old.schema, new.schema, in_response=True)
+            ]
+        for change in changes:
+            yield change if was else _only_observed(change)
 
 
 def _compare_media_types(name: str, part: Part, old: Body, new: Body) -> Iterator[Change]:
     was, now = list(old.media_types), list(new.media_types)
     if was == now:
         return
-    sending = part == "request"
-    escaped = [each for each in (was if sending else now) if each not in (now if sending else was)]
-    verdict: Verdict = "breaking" if escaped else "non-breaking"
-    sentence = f"the media type of the {part} is {' or '.join(now) or 'not said'}, was {' or '.join(was) or 'not said'}"
-    senders, readers = (verdict, None) if sending else (None, verdict)
-    yield _change(name, part, "media type", was, now, senders, readers, sentence)
+    producer, consumer = (was, now) if part == "request" else (now, was)
+    breakage: Breakage = "breaking" if set(producer) - set(consumer) else "non-breaking"
+    names = [" or ".join(types) or "nothing" for types in (was, now)]
+    description = f"the media type of the {part} changed from {names[0]} to {names[1]}"
+    requests, responses = (breakage, None) if part == "request" else (None, breakage)
+    yield Change((name,), part, "", "media type", was, now, requests, responses, description)
 
 
-def _unpromised(change: Change) -> Change:
-    return replace(change, readers=None, sentence=f"{change.sentence}. Seen, never published: nobody promised either")
+def _only_observed(change: Change) -> Change:
+    return replace(change, responses=None, description=f"{change.description} (observed only, never published)")
 
 
-def _change(
-    name: str,
-    part: Part,
-    kind: str,
-    was: Any,
-    now: Any,
-    senders: Verdict | None,
-    readers: Verdict | None,
-    sentence: str,
-) -> Change:
-    return Change((name,), part, "", kind, was, now, senders, readers, sentence)
+def _of_endpoint(name: str, kind: str, was: Any, now: Any, requests: Breakage, description: str) -> Change:
+    return Change((name,), "endpoint", "", kind, was, now, requests, None, description)
 
 
-def _sent(name: str, part: Part, found: Difference) -> Change:
+def _of_request(name: str, part: Part, found: Difference) -> Change:
     return Change(
         (name,),
         part,
@@ -240,37 +208,14 @@ def _sent(name: str, part: Part, found: Difference) -> Change:
         found.rule,
         found.was,
         found.now,
-        found.verdict,
+        found.breakage,
         None,
-        _sentence(found),
-        found.witness,
+        found.description,
+        found.counterexample,
     )
 
 
-def _read(name: str, part: Part, found: Difference) -> Change:
-    return Change((name,), part, found.pointer, found.rule, found.was, found.now, None, found.verdict, _sentence(found))
-
-
-def _sentence(found: Difference) -> str:
-    place = found.pointer or "the whole"
-    match found.rule:
-        case "added":
-            return f"{place} is new"
-        case "added, required":
-            return f"{place} is new, and required"
-        case "removed":
-            return f"{place} is gone"
-        case "renamed":
-            return f"{place} is called {found.now}"
-        case "required":
-            return f"{place} is {'required' if found.now else 'optional'} now"
-        case "shape":
-            return f"{place} could be anything, and has {', '.join(found.now)} now"
-        case "deprecated":
-            return f"{place} is {'deprecated' if found.now else 'not deprecated any more'}"
-        case rule if found.was is None:
-            return f"{place}: {rule} {show(found.now)} is new"
-        case rule if found.now is None:
-            return f"{place}: {rule} {show(found.was)} is gone"
-        case rule:
-            return f"{place}: {rule} {show(found.was)} becomes {show(found.now)}"
+def _of_response(name: str, part: Part, found: Difference) -> Change:
+    return Change(
+        (name,), part, found.pointer, found.rule, found.was, found.now, None, found.breakage, found.description
+    )

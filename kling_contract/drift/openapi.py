@@ -1,4 +1,4 @@
-"""Which operations does an OpenAPI document describe? Reads revisions and foreign 3.x documents into one form, to be compared."""
+"""OpenAPI documents, one or several together, read into operations that can be compared."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ import jsonschema_rs
 
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Tolerated
-from kling_contract.drift.normalise import _RULES, _UNWEIGHED, Schema, _any_of, _both, _with_null
+from kling_contract.drift.document import JsonDocument
+from kling_contract.drift.normalise import Schema, normalise
 from kling_contract.errors import DocumentError, InvalidJson
 from kling_contract.jsontext.parser import parse
-from kling_contract.jsontext.pointer import resolve
-from kling_contract.schema_values.formats import EXAMPLES
+from kling_contract.jsontext.pointer import to_pointer
 
-__all__ = ["ApiDocument", "Body", "Endpoint", "load_document"]
+__all__ = ["ApiDocument", "Body", "DocumentSet", "Endpoint", "Route", "load_document"]
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+
+Route = tuple[str, str]
+"""The method, in lower case, and the path of an operation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request or an answer carries: its media types, and its schema (None: nothing is said about it).
+    """What a request or a response carries: its media types, and its schema (None if the document has none).
 
-    `published` is False for a shape that was only ever seen.
+    `published` is False for a shape that was only observed, not documented by the provider.
     """
 
     media_types: tuple[str, ...]
@@ -38,7 +41,8 @@ class Body:
 class Endpoint:
     """One operation: `paths` are the documented path and its aliases; `query` is a schema of the parameters as an object.
 
-    `answer` is that of the least documented 2xx, `refusal` that of the least documented 4xx or 5xx (None: there is none).
+    `response` is the body of the lowest documented 2xx, `refusal` that of the lowest documented 4xx or 5xx (None: there is
+    none).
     """
 
     id: str
@@ -48,7 +52,7 @@ class Endpoint:
     query: Schema
     request: Body | None
     successes: tuple[int, ...]
-    answer: Body | None
+    response: Body | None
     refusals: tuple[int, ...]
     refusal: Body | None
 
@@ -57,29 +61,27 @@ class Endpoint:
 
 
 class ApiDocument:
-    """An OpenAPI 3.x document that can be compared. `name` says whose it is, `servers` where the API is.
+    """An OpenAPI 3.x document that can be compared. `name` is its name in messages, `servers` are its base URLs.
 
-    `tolerated` are the deviations that the service is known to take, as `observed.json` lists them. `is_revision` tells our
-    own documents, which describe a few operations of a larger API, from all others.
+    `tolerated` are the deviations that the service is known to accept, as `observed.json` lists them. `is_revision` is True
+    for this project's own documents, which describe a few operations of a larger API.
     """
 
     def __init__(self, document: Any, *, name: str) -> None:
-        """Raise DocumentError, in one line, for what is no OpenAPI 3.x document."""
+        """Raise DocumentError, in one line, for what is not an OpenAPI 3.x document."""
         version = document.get("openapi") if isinstance(document, Mapping) else None
         if not (isinstance(version, str) and version.startswith("3.")):
-            found = (
-                "a Swagger 2.0 document"
-                if isinstance(document, Mapping) and "swagger" in document
-                else "something else"
-            )
-            raise DocumentError(f"{name}: this is {found}; an OpenAPI document of version 3.0 or later is needed")
-        if not isinstance(document.get("paths"), Mapping) or not document["paths"]:
+            swagger = isinstance(document, Mapping) and "swagger" in document
+            found = "a Swagger 2.0 document" if swagger else "something else"
+            raise DocumentError(f"{name}: expected an OpenAPI document of version 3.0 or later, got {found}")
+        if not document.get("paths"):
             raise DocumentError(f"{name}: this OpenAPI document has no paths, so there is nothing to compare")
         self.name = name
         self.tolerated: Sequence[Tolerated] = ()
         self.is_revision = False
-        self.servers = tuple(str(each.get("url")).rstrip("/") for each in document.get("servers") or ())
-        self._document = document
+        self._json = JsonDocument(name, document)
+        self.servers = tuple(url.rstrip("/") for url in self._server_urls())
+        self._items = dict(self._path_items())
 
     @classmethod
     def of(cls, contract: Contract) -> Self:
@@ -89,126 +91,150 @@ class ApiDocument:
         document.is_revision = True
         return document
 
-    def routes(self) -> Iterator[tuple[str, str]]:
+    def routes(self) -> Iterator[Route]:
         """Yield the method and the path of every operation, in the order of the document."""
-        for path, item in self._document["paths"].items():
+        for path, item in self._items.items():
             yield from ((method, path) for method in item if method in _METHODS)
 
     def operation_id(self, method: str, path: str) -> str:
         """Return the id of an operation; empty when it has none."""
-        return str(self._document["paths"][path][method].get("operationId", ""))
+        return str(self._items[path][method].get("operationId", ""))
 
     def paths(self, path: str) -> tuple[str, ...]:
         """Return a documented path with its aliases."""
-        return (path, *self._document["paths"][path].get("x-aliases", ()))
+        return (path, *self._items[path].get("x-aliases", ()))
 
     def endpoint(self, method: str, path: str) -> Endpoint:
-        """Read one operation. Raise DocumentError when it refers to what is not in the document."""
-        item = self._document["paths"][path]
-        operation = item[method]
-        parameters = [self._resolve(each) for each in (*item.get("parameters", ()), *operation.get("parameters", ()))]
-        asked = {each["name"]: each for each in parameters if each.get("in", "query") == "query" and "name" in each}
+        """Read one operation. Raise DocumentError for what is malformed in it, or refers to what is not in the document."""
+        operation, place = self._items[path][method], f"#/paths{to_pointer([path, method])}"
         responses = {
-            int(status): self._resolve(response)
-            for status, response in operation.get("responses", {}).items()
-            if str(status).isdigit()
+            int(status): self._json.resolve(response, f"{place}/responses/{status}")
+            for status, response in self._object(operation, "responses", place).items()
+            if status.isascii() and status.isdecimal()
         }
         successes = tuple(sorted(status for status in responses if 200 <= status < 300))
         refusals = tuple(sorted(status for status in responses if status >= 400))
-        request = self._resolve(operation["requestBody"]) if "requestBody" in operation else None
+        request = operation.get("requestBody", {})
         return Endpoint(
             id=self.operation_id(method, path),
             method=method.upper(),
             paths=self.paths(path),
-            secured=bool(operation.get("security", self._document.get("security"))),
-            query={
-                "type": "object",
-                "required": [name for name, each in asked.items() if each.get("required")],
-                "properties": {name: self._usable(each.get("schema", {})) for name, each in asked.items()},
-            },
-            request=self._body(request) if request else None,
+            secured=bool(operation.get("security", self._json.root.get("security"))),
+            query=self._query(method, path),
+            request=self._body(*self._json.resolve(request, f"{place}/requestBody")) if request != {} else None,
             successes=successes,
-            answer=self._body(responses[successes[0]]) if successes else None,
+            response=self._body(*responses[successes[0]]) if successes else None,
             refusals=refusals,
-            refusal=self._body(responses[refusals[0]]) if refusals else None,
+            refusal=self._body(*responses[refusals[0]]) if refusals else None,
         )
 
-    def _body(self, holder: Mapping[str, Any]) -> Body:
-        content = holder.get("content") or {}
-        schema = next((each["schema"] for each in content.values() if "schema" in each), None)
-        seen = schema is not None and self._resolve(schema).get("x-observed") is True
-        return Body(tuple(content), None if schema is None else self._usable(schema), published=not seen)
+    def _server_urls(self) -> Iterator[str]:
+        for position, server in enumerate(self._array(self._json.root, "servers", "#")):
+            place = f"#/servers/{position}"
+            url = self._json.expect(server, place, "an object").get("url")
+            yield self._json.expect(url, f"{place}/url", "a string")
 
-    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        while isinstance(node.get("$ref"), str):
-            node = self._at(node["$ref"])
-        return node
+    def _path_items(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for path, item in self._object(self._json.root, "paths", "#").items():
+            place = f"#/paths{to_pointer([path])}"
+            self._json.expect(item, place, "an object")
+            for method in item.keys() & set(_METHODS):
+                self._json.expect(item[method], f"{place}/{method}", "an object")
+            for position, alias in enumerate(self._array(item, "x-aliases", place)):
+                self._json.expect(alias, f"{place}/x-aliases/{position}", "a string")
+            yield path, item
 
-    def _at(self, ref: str) -> Any:
+    def _query(self, method: str, path: str) -> Schema:
+        """Return the query parameters of an operation, and of its path, as the schema of an object."""
+        properties: dict[str, Schema] = {}
+        required: list[str] = []
+        for parts in ([path], [path, method]):
+            place = f"#/paths{to_pointer(parts)}"
+            holder = self._items[path] if len(parts) == 1 else self._items[path][method]
+            for position, node in enumerate(self._array(holder, "parameters", place)):
+                parameter, here = self._json.resolve(node, f"{place}/parameters/{position}")
+                name = self._json.expect(parameter.get("name"), f"{here}/name", "a string")
+                if parameter.get("in", "query") == "query":
+                    properties[name] = self._schema(parameter.get("schema", {}), f"{here}/schema")
+                    required = [other for other in required if other != name]
+                    required += [name] if parameter.get("required") else []
+        return {"type": "object", "required": required, "properties": properties}
+
+    def _body(self, holder: Mapping[str, Any], place: str) -> Body:
+        content = self._object(holder, "content", place)
+        for media_type, described in content.items():
+            here = f"{place}/content{to_pointer([media_type])}"
+            if "schema" in self._json.expect(described, here, "an object"):
+                node, here = described["schema"], f"{here}/schema"
+                seen = isinstance(node, Mapping) and self._json.resolve(node, here)[0].get("x-observed") is True
+                return Body(tuple(content), self._schema(node, here), published=not seen)
+        return Body(tuple(content), None)
+
+    def _schema(self, schema: Any, place: str) -> Schema:
+        normalised = normalise(schema, self._json, place)
         try:
-            if not ref.startswith("#"):
-                raise KeyError(ref)
-            return resolve(self._document, ref[1:])
-        except (KeyError, ValueError) as missing:
-            raise DocumentError(
-                f"{self.name}: {ref} is not in this document; bundle it into one file first"
-            ) from missing
+            jsonschema_rs.Draft202012Validator(normalised)
+        except (jsonschema_rs.ValidationError, ValueError) as invalid:
+            problem = str(invalid).partition("\n")[0]
+            raise self._json.error(f"{place} is not a valid JSON Schema: {problem}") from invalid
+        return normalised
 
-    def _usable(self, schema: Any) -> Schema:
-        whole = self._whole(schema)
-        try:
-            jsonschema_rs.Draft202012Validator(whole)
-        except (jsonschema_rs.ValidationError, ValueError) as broken:
-            line = str(broken).partition("\n")[0]
-            raise DocumentError(f"{self.name}: a schema in this document is none: {line}") from broken
-        return whole
+    def _object(self, holder: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+        """Return the member `name`, an object; an empty one when it is missing."""
+        found: Mapping[str, Any] = self._json.expect(holder.get(name, {}), f"{place}/{name}", "an object")
+        return found
 
-    def _whole(self, schema: Any, trail: tuple[str, ...] = ()) -> Schema:
-        """Return a schema as JSON Schema with rules, defaults and deprecations only, and nothing left to look up.
-
-        References are followed; one that leads back to itself allows anything. `allOf` is merged; alternatives are one
-        `anyOf` with nothing beside it; what 3.0 writes as `nullable` and as a boolean `exclusiveMinimum` is written out.
-        Rules that nobody here can weigh are kept as x-: they can be told to differ, and no more.
-        """
-        if not isinstance(schema, Mapping):
-            return {} if schema is not False else {"enum": []}
-        rules: Schema = {}
-        for keyword, value in schema.items():
-            if keyword == "properties":
-                rules[keyword] = {name: self._whole(each, trail) for name, each in value.items()}
-            elif keyword == "items" or (keyword == "additionalProperties" and isinstance(value, Mapping)):
-                rules[keyword] = self._whole(value, trail)
-            elif keyword in _RULES:
-                rules[keyword] = list(value) if isinstance(value, list) else value
-            elif keyword == "format" and value in EXAMPLES:
-                rules[keyword] = value
-            elif keyword == "const":
-                rules["enum"] = [value]
-            elif keyword in _UNWEIGHED:
-                rules[f"x-{keyword}"] = value
-        for exclusive, inclusive in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-            if isinstance(rules.get(exclusive), bool) and rules.pop(exclusive) and inclusive in rules:
-                rules[exclusive] = rules.pop(inclusive)
-        ref = schema.get("$ref")
-        if isinstance(ref, str) and ref not in trail:
-            rules = _both(self._whole(self._at(ref), (*trail, ref)), rules)
-        for each in schema.get("allOf", ()):
-            rules = _both(rules, self._whole(each, trail))
-        for keyword in ("anyOf", "oneOf"):
-            if alternatives := [self._whole(each, trail) for each in schema.get(keyword, ())]:
-                rules = _both(rules, _any_of(alternatives))
-        return _with_null(rules) if schema.get("nullable") is True else rules
+    def _array(self, holder: Mapping[str, Any], name: str, place: str) -> Sequence[Any]:
+        """Return the member `name`, an array; an empty one when it is missing."""
+        found: Sequence[Any] = self._json.expect(holder.get(name, []), f"{place}/{name}", "an array")
+        return found
 
 
-def load_document(path: Path) -> ApiDocument:
-    """Read an OpenAPI 3.x document from a JSON file.
+class DocumentSet(ApiDocument):
+    """Several documents that describe one API together, as providers publish it: one page for each operation."""
+
+    def __init__(self, documents: Sequence[ApiDocument]) -> None:
+        """Raise DocumentError where two of the documents describe the same operation."""
+        self.name = ", ".join(document.name for document in documents)
+        self.tolerated = ()
+        self.is_revision = False
+        self.servers = tuple(dict.fromkeys(server for document in documents for server in document.servers))
+        self._homes: dict[Route, ApiDocument] = {}
+        for document in documents:
+            for method, path in document.routes():
+                other = self._homes.setdefault((method, path), document)
+                if other is not document:
+                    raise DocumentError(
+                        f"{method.upper()} {path} is in {other.name} and in {document.name}: leave one of them out"
+                    )
+
+    def routes(self) -> Iterator[Route]:
+        yield from self._homes
+
+    def operation_id(self, method: str, path: str) -> str:
+        return self._homes[method, path].operation_id(method, path)
+
+    def paths(self, path: str) -> tuple[str, ...]:
+        homes = [home for (_, here), home in self._homes.items() if here == path]
+        return tuple(dict.fromkeys(alias for home in homes for alias in home.paths(path)))
+
+    def endpoint(self, method: str, path: str) -> Endpoint:
+        return self._homes[method, path].endpoint(method, path)
+
+
+def load_document(path: Path, *more: Path) -> ApiDocument:
+    """Read an OpenAPI 3.x document from a JSON file, or from several files that describe the API together.
 
     YAML is not read: its readers turn an unquoted 16:9 into the number 969. Raise DocumentError, in one line, for a file
     that cannot be read or holds anything else.
     """
+    return DocumentSet([_load(part) for part in (path, *more)]) if more else _load(path)
+
+
+def _load(path: Path) -> ApiDocument:
     try:
         return ApiDocument(parse(path.read_bytes()), name=str(path))
     except OSError as unreadable:
         raise DocumentError(f"{path}: {unreadable.strerror}") from unreadable
-    except InvalidJson as bad:
-        raise DocumentError(f"{path}: not JSON: {bad}; a YAML document must be converted first") from bad
+    except InvalidJson as invalid:
+        raise DocumentError(f"{path}: not JSON: {invalid}; a YAML document must be converted first") from invalid

@@ -1,1 +1,1 @@
-"""JSON text: is it JSON to the letter, and where does each value stand?"""
+"""JSON text: a strict parser, the position of each value, and JSON pointers."""

@@ -1,8 +1,7 @@
-"""Is this text JSON, to the letter? Says what it holds, or what is wrong with it and where.
+"""A strict JSON parser: the value of a text, or what is wrong with it and where.
 
-Stricter than `json.loads`, which takes NaN, 1e999, repeated names and halves of surrogate pairs, and falls
-over deep nesting and long integers. All of it takes linear time; what costs more than a scan is done only
-once something is wrong.
+It is stricter than `json.loads`, which accepts NaN, 1e999, repeated names and half surrogate pairs, and fails on deep nesting
+and long integers. It takes linear time; what costs more than a scan is done only after something was found to be wrong.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from kling_contract.jsontext.location import SPACES, STRING, line_and_column
 
 __all__ = ["parse"]
 
-# In characters, and fewer than any limit that Python itself can be given: the answer is the same everywhere.
+# In characters. It is below every limit that Python can be set to, so that the result is the same everywhere.
 _LONGEST_NUMBER = 600
 _BLANK = " \t\n\r"
 
-# A string without an end reaches to the end: begun again at each quote in it, it would take quadratic time.
+# A string that is not closed matches to the end of the text: to try again at each quote would take quadratic time.
 _QUOTED = rf'(?:{STRING}|".*+)'
 _BRACKET = r"(?P<opens>[\[{])|(?P<closes>[\]}])"
 _BRACKETS = re.compile(rf"{_QUOTED}|{_BRACKET}", re.DOTALL)
@@ -36,11 +35,11 @@ _OTHERS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def parse(data: bytes | str, *, max_depth: int = 100) -> Any:
-    """Return what a JSON text holds. Raise InvalidJson where it breaks RFC 8259, or where readers disagree.
+    """Return the value of a JSON text. Raise InvalidJson if it breaks RFC 8259, or if JSON parsers disagree about it.
 
-    Refused besides bad syntax: a byte order mark (many readers stumble over it), invalid UTF-8, NaN and the
-    infinities, numbers too large for a float or longer than 600 characters, a name twice in an object, half a
-    surrogate pair, and more than `max_depth` arrays and objects inside each other.
+    Besides bad syntax these are refused: a byte order mark, invalid UTF-8, NaN and the infinities, numbers too large for a
+    float or longer than 600 characters, a name that is twice in an object, half a surrogate pair, and more than `max_depth`
+    arrays and objects inside each other.
     """
     text = _decode(data)
     if _many(text, "[", max_depth // 2) or _many(text, "{", max_depth // 2):
@@ -54,7 +53,7 @@ def parse(data: bytes | str, *, max_depth: int = 100) -> Any:
     except RecursionError:
         _fail(text, 0, "arrays and objects are nested more deeply than the interpreter's stack allows")
     if "\\" in text and (paired := _PAIRED.match(text)) and (end := paired.end()) < len(text):
-        _fail(text, end, f"{text[end : end + 6]} is half of a surrogate pair, and no character")
+        _fail(text, end, f"{text[end : end + 6]} is half of a surrogate pair, which is not a character")
     return value
 
 
@@ -64,7 +63,7 @@ def _decode(data: bytes | str) -> str:
         try:
             text.isascii() or text.encode()
         except UnicodeEncodeError as error:
-            _fail(text, error.start, f"{text[error.start]!a} is half of a surrogate pair, and no character")
+            _fail(text, error.start, f"{text[error.start]!a} is half of a surrogate pair, which is not a character")
     elif 0 in data[:2] or data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         _fail("", 0, "the text is not UTF-8, but looks like UTF-16 or UTF-32; save it as UTF-8")
     else:
@@ -83,7 +82,7 @@ def _fail(text: str, offset: int, reason: str) -> NoReturn:
     raise InvalidJson(reason, line=line, column=column) from None
 
 
-# What follows runs inside the decoder, and refuses what it would let through.
+# These run inside the decoder, and refuse what it would accept.
 
 
 class _Refused(Exception):
@@ -119,7 +118,7 @@ def _real(literal: str) -> float:
 
 
 def _constant(literal: str) -> NoReturn:
-    raise _Refused(lambda text: (_first(text, re.escape(literal)), f"{literal} is not a number of JSON"))
+    raise _Refused(lambda text: (_first(text, re.escape(literal)), f"{literal} is not a number in JSON"))
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_real, parse_constant=_constant)
@@ -175,7 +174,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 def _explain(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
-    """Return where the decoder stumbled, and over what: in our words, which are the same on every Python."""
+    """Return the offset of an error and the reason, in words and at a place that are the same on every version of Python."""
     message, at = error.msg, error.pos
     if message.startswith("Unterminated"):
         return at, "the text ends in the middle of the string that begins here"
@@ -184,7 +183,7 @@ def _explain(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
     if "escape" in message:
         at = text.rfind("\\", 0, at + 1)
         written = text[at : at + (6 if text.startswith("\\u", at) else 2)]
-        return at, f"{written!a} is no escape that JSON knows"
+        return at, f"{written!a} is not an escape sequence of JSON"
     if message.startswith("Illegal trailing comma"):
         return at, "this comma has nothing after it"
     at += len(text[at:]) - len(text[at:].lstrip(_BLANK))

@@ -1,4 +1,4 @@
-"""Which values might tell two schemas apart? Draws the few at, and just beyond, the limits of either, and builds around them."""
+"""Values at the limits of a schema, and just beyond: the few that can show that two schemas differ."""
 
 from __future__ import annotations
 
@@ -29,89 +29,90 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a comparison is: how to say it, and how to build a whole value around one that is put there."""
+    """A place within a value: its pointer ("*" is any item), and `embed`, which builds a whole value around one put there."""
 
     pointer: str
-    whole: Callable[[Any], Any]
+    embed: Callable[[Any], Any]
 
-    def member(self, name: str, spelt: str, others: Schema) -> Place:
-        """Return the place of a member, called `spelt` where it is built, beside `others`."""
-        return Place(self.pointer + to_pointer([name]), lambda value: self.whole({**others, spelt: value}))
+    def member(self, name: str, written: str, others: Schema) -> Place:
+        """Return the place of the member `name`; a value built around it calls it `written`, and has the members `others` too."""
+        return Place(self.pointer + to_pointer([name]), lambda value: self.embed({**others, written: value}))
 
     def item(self, array: Schema) -> Place:
         """Return the place of any item of an array with the given schema."""
         others = [minimal_or_none(array.get("items", {}))] * (array.get("minItems", 1) - 1)
-        return Place(f"{self.pointer}/*", lambda value: self.whole([value, *others]))
+        return Place(f"{self.pointer}/*", lambda value: self.embed([value, *others]))
 
 
-def minimal_or_none(schema: Schema, kind: str | None = None) -> Any:
-    """Return a small value that a schema allows, of the type `kind` if given; None where none comes to mind."""
+def minimal_or_none(schema: Schema, type_: str | None = None) -> Any:
+    """Return a small value that a schema allows, of the given type if there is one; None where no value is known."""
     try:
-        return minimal_value(schema, kind)
+        return minimal_value(schema, type_)
     except (IndexError, StopIteration):
         return None
 
 
-def base_object(giver: Schema, taker: Schema) -> dict[str, Any]:
-    """Return a small object that `giver` allows, and that `taker` minds as little as can be.
+def base_object(producer: Schema, consumer: Schema) -> dict[str, Any]:
+    """Return a small object that `producer` allows, and `consumer` as far as possible.
 
-    It has the members that either requires, as far as `giver` declares them, with values that both allow if there are any.
+    It has the members that either requires, if `producer` declares them, with values that both allow if there are any.
     """
-    value = minimal_or_none(giver, None if "anyOf" in giver else "object")
+    value = minimal_or_none(producer, None if "anyOf" in producer else "object")
     if not isinstance(value, dict):
         return {}
-    members, others = giver.get("properties", {}), taker.get("properties", {})
+    members, others = producer.get("properties", {}), consumer.get("properties", {})
     for name in members:
-        if name in value or name in taker.get("required", ()):
+        if name in value or name in consumer.get("required", ()):
             both = minimal_or_none(others.get(name, {}))
             value[name] = both if is_valid(members[name], both) else minimal_or_none(members[name])
     return value
 
 
-def candidates(giver: Schema, taker: Schema) -> Iterator[Any]:
-    """Yield values around every limit of both: if one rule tells them apart, it does so on one of these, patterns excepted."""
-    if "enum" in giver:
-        yield from giver["enum"]
+def candidates(producer: Schema, consumer: Schema) -> Iterator[Any]:
+    """Yield values around every limit of both schemas: a rule in which they differ, other than `pattern`, shows on one of them."""
+    schemas = (producer, consumer)
+    if "enum" in producer:
+        yield from producer["enum"]
         return
-    yield from (each["default"] for each in (giver, taker) if "default" in each)
-    yield from (minimal_or_none(giver, kind) for kind in types(giver))
-    yield from _numbers(giver, taker)
+    yield from (schema["default"] for schema in schemas if "default" in schema)
+    yield from (minimal_or_none(producer, type_) for type_ in types(producer))
+    yield from _numbers(producer, consumer)
     yield from ("text", "", *EXAMPLES.values())
-    yield from ("a" * size for size in _sizes(giver, taker, "minLength", "maxLength"))
-    yield from _arrays(giver, taker)
-    yield from _objects(giver, taker)
+    yield from ("a" * size for size in _sizes(schemas, "minLength", "maxLength"))
+    yield from _arrays(producer, consumer)
+    yield from _objects(producer, consumer)
     yield from (None, True, False)
 
 
-def _numbers(giver: Schema, taker: Schema) -> Iterator[float]:
-    limits = {each[rule] for each in (giver, taker) for rule in LIMITS["number"] if rule in each} | {0}
-    step = giver.get("multipleOf", 1)
+def _numbers(producer: Schema, consumer: Schema) -> Iterator[float]:
+    limits = {schema[rule] for schema in (producer, consumer) for rule in LIMITS["number"] if rule in schema} | {0}
+    step = producer.get("multipleOf", 1)
     for limit in sorted(limits):
         yield from (limit, limit - 1, limit + 1, limit - 0.5, limit + 0.5)
-        yield from (next_after(limit, kind, end) for kind in ("integer", "number") for end in (math.inf, -math.inf))
+        yield from (next_after(limit, type_, end) for type_ in ("integer", "number") for end in (math.inf, -math.inf))
         yield from (math.floor(limit / step) * step + step * steps for steps in (-1, 0, 1))
 
 
-def _sizes(giver: Schema, taker: Schema, *rules: str) -> list[int]:
-    limits = {each[rule] for each in (giver, taker) for rule in rules if rule in each}
+def _sizes(schemas: tuple[Schema, ...], *rules: str) -> list[int]:
+    limits = {schema[rule] for schema in schemas for rule in rules if rule in schema}
     return sorted({size for limit in limits for size in (limit - 1, limit, limit + 1) if 0 <= size <= _LONGEST})
 
 
-def _arrays(giver: Schema, taker: Schema) -> Iterator[list[Any]]:
-    items = giver.get("items", {})
-    for size in [*_sizes(giver, taker, "minItems", "maxItems"), 0, 1, 2]:
+def _arrays(producer: Schema, consumer: Schema) -> Iterator[list[Any]]:
+    items = producer.get("items", {})
+    for size in [*_sizes((producer, consumer), "minItems", "maxItems"), 0, 1, 2]:
         yield [minimal_or_none(items)] * size
-        if giver.get("uniqueItems"):
+        if producer.get("uniqueItems"):
             yield list(items.get("enum", range(size)))[:size]
-            yield ["a" * (place + 1) for place in range(size)]
+            yield ["a" * (position + 1) for position in range(size)]
 
 
-def _objects(giver: Schema, taker: Schema) -> Iterator[dict[str, Any]]:
-    whole = {name: minimal_or_none(member) for name, member in giver.get("properties", {}).items()}
-    least = base_object(giver, taker)
-    yield from (least, whole)
+def _objects(producer: Schema, consumer: Schema) -> Iterator[dict[str, Any]]:
+    full = {name: minimal_or_none(member) for name, member in producer.get("properties", {}).items()}
+    minimal = base_object(producer, consumer)
+    yield from (minimal, full)
     others: tuple[Any, ...] = (None, "text", 0, {}, [])
-    yield from ({**least, _UNDECLARED: value} for value in others)
-    for size in _sizes(giver, taker, "minProperties", "maxProperties"):
-        names = [*whole, *(f"{_UNDECLARED}{place}" for place in range(size))]
-        yield {name: whole.get(name) for name in names[:size]}
+    yield from ({**minimal, _UNDECLARED: value} for value in others)
+    for size in _sizes((producer, consumer), "minProperties", "maxProperties"):
+        names = [*full, *(f"{_UNDECLARED}{position}" for position in range(size))]
+        yield {name: full.get(name) for name in names[:size]}

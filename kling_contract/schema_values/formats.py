@@ -1,4 +1,4 @@
-"""What do a URI and a date-time look like, whole and broken? The formats of JSON Schema that can be drawn."""
+"""The formats of JSON Schema that are supported: valid and invalid examples, and small PNG files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 __all__ = ["EXAMPLES", "INVALID_EXAMPLES", "png", "png_data_uri"]
 
 EXAMPLES = {"uri": "https://example.com/a.png", "date-time": "2025-04-25T00:00:00Z"}
-"""One plain value of each format that is known."""
+"""One valid value of each supported format."""
 
 
 def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
@@ -20,7 +20,7 @@ def png(width: int, height: int, colour: tuple[int, int, int]) -> bytes:
 
 
 def png_data_uri(width: int, height: int, colour: tuple[int, int, int]) -> str:
-    """Return the file that `png` makes as a data URI."""
+    """Return the file that `png` makes, as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png(width, height, colour)).decode("ascii")
 
 
@@ -30,7 +30,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 _IMAGE = png_data_uri(1, 1, (0, 0, 0))
 
-# Only what every validator tried refuses. Left out, since some take it: "http://", a line break at the very end,
+# Only values that every tested validator refuses. Left out, because some accept it: "http://", a line break at the very end,
 # and a leap second.
 INVALID_EXAMPLES = {
     "uri": {
@@ -69,4 +69,4 @@ INVALID_EXAMPLES = {
         "of-http": "Fri, 25 Apr 2025 00:00:00 GMT",
     },
 }
-"""Values that are not in a format, by format and by what is wrong with them."""
+"""Values that are invalid in a format, by format and by what is wrong with them."""

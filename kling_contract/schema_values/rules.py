@@ -1,4 +1,4 @@
-"""What does a JSON Schema ask for? Reads a schema for those who draw from it, and refuses what it does not understand."""
+"""Resolved schemas: the rules of a JSON Schema without references and annotations, and what they say about values."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-"""The types of JSON Schema. Said of a value, "number" means one that is no integer."""
+"""The types of JSON Schema. A value is called "number" here only if it is not an integer."""
 
 ResolvedSchema = dict[str, Any]
-"""A schema as `plain` returns it."""
+"""A schema as `resolve` returns it."""
 
 _RULES = {
     *("type", "enum", "const", "format", "minLength", "maxLength"),
@@ -42,9 +42,9 @@ _ANNOTATIONS = {
 
 
 def resolve(schema: Any, *, keep: Collection[str] = ()) -> ResolvedSchema:
-    """Return a schema with nothing but rules in it: references are followed, `true` is `{}`, annotations left out but `keep`.
+    """Return a schema with nothing but rules: references are followed, `true` is `{}`, annotations other than `keep` left out.
 
-    Raise DocumentError, with the place, for what cannot be drawn from: to skip a rule would be to draw wrongly.
+    Raise DocumentError, with the place, for a keyword that is not supported: without its rule, wrong values would be made.
     """
     return _Reader(schema, frozenset(keep)).read(schema, "#", ())
 
@@ -58,47 +58,47 @@ def types(rules: ResolvedSchema) -> tuple[str, ...]:
 
 
 def is_valid(rules: ResolvedSchema, value: Any) -> bool:
-    """Does a value keep the rules of a plain schema?"""
+    """Return whether a value is valid under a resolved schema."""
     return jsonschema_rs.Draft202012Validator(rules, validate_formats=True).is_valid(value)
 
 
 def enum_values(rules: ResolvedSchema) -> list[Any] | None:
-    """Return the values that an enum or a const leaves to choose from; None where there is neither."""
+    """Return the values that an enum or a const allows, if the other rules do; None if there is neither."""
     listed = [rules["const"]] if "const" in rules else rules.get("enum")
     return None if listed is None else [value for value in listed if is_valid(rules, value)]
 
 
-def bounds(rules: ResolvedSchema, kind: str) -> tuple[Any, Any]:
-    """Return the least and the greatest "integer" or "number" that a plain schema allows; None for no bound."""
+def bounds(rules: ResolvedSchema, type_: str) -> tuple[Any, Any]:
+    """Return the smallest and the largest "integer" or "number" that a resolved schema allows; None for no bound."""
     lows, highs = [], []
     if "minimum" in rules:
-        lows.append(math.ceil(rules["minimum"]) if kind == "integer" else rules["minimum"])
+        lows.append(math.ceil(rules["minimum"]) if type_ == "integer" else rules["minimum"])
     if "exclusiveMinimum" in rules:
-        lows.append(next_after(rules["exclusiveMinimum"], kind, math.inf))
+        lows.append(next_after(rules["exclusiveMinimum"], type_, math.inf))
     if "maximum" in rules:
-        highs.append(math.floor(rules["maximum"]) if kind == "integer" else rules["maximum"])
+        highs.append(math.floor(rules["maximum"]) if type_ == "integer" else rules["maximum"])
     if "exclusiveMaximum" in rules:
-        highs.append(next_after(rules["exclusiveMaximum"], kind, -math.inf))
+        highs.append(next_after(rules["exclusiveMaximum"], type_, -math.inf))
     return max(lows, default=None), min(highs, default=None)
 
 
-def next_after(limit: float, kind: str, towards: float) -> float:
-    """Return the next "integer" or "number" after a limit, in the direction of an infinity."""
-    if kind == "number":
+def next_after(limit: float, type_: str, towards: float) -> float:
+    """Return the next "integer" or "number" after a limit, in the direction of an infinity, `towards`."""
+    if type_ == "number":
         return math.nextafter(limit, towards)
     return math.floor(limit) + 1 if towards > 0 else math.ceil(limit) - 1
 
 
-def minimal_value(rules: ResolvedSchema, kind: str | None = None) -> Any:
-    """Return a plain schema's smallest value, of the type `kind` (None: the first it allows), with required members only.
+def minimal_value(rules: ResolvedSchema, type_: str | None = None) -> Any:
+    """Return a resolved schema's smallest value, of the given type (None: the first it allows), with required members only.
 
-    Text is not quite the smallest: it has one character at least, since a service may mind an empty one.
+    Text has at least one character, because a service may refuse an empty one.
     """
     if "anyOf" in rules:
         return minimal_value(rules["anyOf"][0])
     if (listed := enum_values(rules)) is not None:
         return listed[0]
-    match kind or types(rules)[0]:
+    match type_ or types(rules)[0]:
         case "object":
             members, required = rules.get("properties", {}), rules.get("required", ())
             declared = [name for name in members if name in required]
@@ -130,7 +130,7 @@ class _Reader:
         if node is True:
             return {}
         if not isinstance(node, Mapping):
-            raise DocumentError(f"{place}: a schema is an object or true, and this is {node!r}")
+            raise DocumentError(f"{place}: a schema must be an object or true, got {node!r}")
         rules: ResolvedSchema = {}
         for keyword, value in node.items():
             here = f"{place}/{keyword}"
@@ -141,22 +141,24 @@ class _Reader:
             elif keyword == "$ref":
                 referred = self._follow(value, here, trail)
                 if clash := sorted(set(referred) & set(node) & _RULES):
-                    raise DocumentError(f"{place}: {clash[0]} stands both here and in {value}: keep one of them")
+                    raise DocumentError(f"{place}: {clash[0]} is both here and in {value}: remove one of them")
                 rules = {**referred, **rules}
             elif keyword not in _RULES:
                 raise DocumentError(
-                    f"{here}: nothing can be drawn from this keyword, only from {', '.join(sorted(_RULES))}"
+                    f"{here}: this keyword is not supported; those that are: {', '.join(sorted(_RULES))}"
                 )
             elif keyword == "properties":
                 rules[keyword] = {
-                    name: self.read(each, here + pointer.to_pointer([name]), trail) for name, each in value.items()
+                    name: self.read(member, here + pointer.to_pointer([name]), trail) for name, member in value.items()
                 }
             elif keyword == "items":
                 rules[keyword] = self.read(value, here, trail)
             elif keyword == "anyOf":
-                rules[keyword] = [self.read(each, f"{here}/{i}", trail) for i, each in enumerate(value)]
+                rules[keyword] = [self.read(alternative, f"{here}/{i}", trail) for i, alternative in enumerate(value)]
             elif keyword == "format" and value not in EXAMPLES:
-                raise DocumentError(f"{here}: the format {value!r} cannot be drawn, only {', '.join(EXAMPLES)}")
+                raise DocumentError(
+                    f"{here}: the format {value!r} is not supported; those that are: {', '.join(EXAMPLES)}"
+                )
             else:
                 rules[keyword] = value
         self._check(rules, place)
@@ -164,9 +166,9 @@ class _Reader:
 
     def _check(self, rules: ResolvedSchema, place: str) -> None:
         if enum_values(rules) == []:
-            raise DocumentError(f"{place}: no listed value keeps the other rules, so nothing can be drawn")
+            raise DocumentError(f"{place}: no listed value is valid under the other rules, so no value is")
         if "anyOf" in rules and len(_RULES.intersection(rules)) > 1:
-            raise DocumentError(f"{place}: anyOf has other rules beside it: move them into each alternative")
+            raise DocumentError(f"{place}: anyOf must not have other rules beside it: move them into each alternative")
 
     def _follow(self, ref: str, place: str, trail: tuple[str, ...]) -> ResolvedSchema:
         if not ref.startswith("#"):

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for valid and invalid requests, answers, timelines and scenarios."""
+"""Hypothesis strategies for valid and invalid requests, responses, timelines and scenarios."""
 
 from kling_contract.strategies.drawing import matching
 from kling_contract.strategies.requests import error_bodies, generations, invalid_requests, timelines, valid_requests

@@ -1,4 +1,4 @@
-"""Draws whatever a JSON Schema describes."""
+"""Hypothesis strategies for whatever a JSON Schema describes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from kling_contract.schema_values.formats import png_data_uri
 from kling_contract.schema_values.rules import ResolvedSchema, bounds, enum_values, is_valid, resolve, types
 
-__all__ = ["matching"]
+__all__ = ["Members", "from_rules", "matching", "object_of"]
 
-
-_Named = list[tuple[str, SearchStrategy[Any]]]
+Members = list[tuple[str, SearchStrategy[Any]]]
+"""The members of an object, each with its name, in order."""
 
 
 def matching(schema: Any) -> SearchStrategy[Any]:
-    """Draw what a JSON Schema describes. Raise DocumentError, with the place, for one that cannot be drawn from."""
-    return _drawn(resolve(schema))
+    """Draw values that a JSON Schema allows. Raise DocumentError, with the place, for a keyword that is not supported."""
+    return from_rules(resolve(schema))
 
 
-def _drawn(rules: ResolvedSchema) -> SearchStrategy[Any]:
+def from_rules(rules: ResolvedSchema) -> SearchStrategy[Any]:
+    """Draw values that a resolved schema allows."""
     if not rules:
         return _ANYTHING
     if "anyOf" in rules:
-        return st.one_of([_drawn(each) for each in rules["anyOf"]])
+        return st.one_of([from_rules(alternative) for alternative in rules["anyOf"]])
     if (listed := enum_values(rules)) is not None:
         return st.sampled_from(listed)
-    return st.one_of([_OF_KIND[kind](rules) for kind in types(rules)])
+    return st.one_of([_OF_TYPE[name](rules) for name in types(rules)])
 
 
 def _integers(rules: ResolvedSchema) -> SearchStrategy[Any]:
@@ -66,32 +67,32 @@ def _texts(rules: ResolvedSchema) -> SearchStrategy[str]:
 
 
 def _arrays(rules: ResolvedSchema) -> SearchStrategy[list[Any]]:
-    """Draw short arrays, item by item, and long ones that repeat a few items, since each item drawn costs time."""
-    item = _drawn(rules.get("items", {}))
+    """Draw short arrays item by item, and long ones that repeat a few items, because drawing an item takes time."""
+    item = from_rules(rules.get("items", {}))
     least = rules.get("minItems", 0)
     most = rules.get("maxItems", least + 20)
     short = st.lists(item, min_size=least, max_size=min(least + 3, most))
     if most <= least + 3:
         return short
     few = st.lists(item, min_size=1, max_size=2)
-    return short | few.map(lambda items: [copy.deepcopy(each) for each in islice(cycle(items), most)])
+    return short | few.map(lambda items: [copy.deepcopy(drawn) for drawn in islice(cycle(items), most)])
 
 
 def _objects(rules: ResolvedSchema) -> SearchStrategy[dict[str, Any]]:
     if "properties" not in rules and "required" not in rules:
         return st.dictionaries(st.text(), _ANYTHING, max_size=3)
     members, required = rules.get("properties", {}), rules.get("required", ())
-    return _members(
-        [(name, _drawn(members.get(name, {}))) for name in required],
-        [(name, _drawn(member)) for name, member in members.items() if name not in required],
+    return object_of(
+        [(name, from_rules(members.get(name, {}))) for name in required],
+        [(name, from_rules(member)) for name, member in members.items() if name not in required],
     )
 
 
 @st.composite
-def _members(draw: DrawFn, always: _Named, maybe: _Named) -> dict[str, Any]:
-    """Draw an object in document order: faster than `fixed_dictionaries`, which shuffles, and better to shrink."""
-    members = {name: draw(member) for name, member in always}
-    for name, member in maybe:
+def object_of(draw: DrawFn, required: Members, optional: Members) -> dict[str, Any]:
+    """Draw an object with its members in order. This is faster than `fixed_dictionaries`, which shuffles, and shrinks better."""
+    members = {name: draw(member) for name, member in required}
+    for name, member in optional:
         if draw(_FLAGS):
             members[name] = draw(member)
     return members
@@ -107,13 +108,11 @@ _ORIGINS = (
     "HTTPS://EXAMPLE.COM/",
 )
 
-
 _LINKS = st.builds(
     lambda origin, text: origin + ("/" if origin[-1].isalpha() else "") + quote(text, safe="/?:@!$&'()*+,;=-._~"),
     st.sampled_from(_ORIGINS),
     st.text(),
 )
-
 
 _IMAGES = st.builds(
     lambda size, colour: png_data_uri(size[0], size[1], (colour >> 16, colour >> 8 & 255, colour & 255)),
@@ -121,21 +120,17 @@ _IMAGES = st.builds(
     st.integers(0, 0xFFFFFF),
 )
 
-
 _TIMES = st.builds(
     lambda moment, zone: moment.isoformat() + zone,
     st.datetimes(),
     st.sampled_from(["Z", "+00:00", "-11:30", "+14:00"]),
 )
 
-
 _IN_FORMAT: dict[str, SearchStrategy[str]] = {"uri": _LINKS | _IMAGES, "date-time": _TIMES}
-
 
 _FLAGS = st.booleans()
 
-
-_OF_KIND: dict[str, Callable[[ResolvedSchema], SearchStrategy[Any]]] = {
+_OF_TYPE: dict[str, Callable[[ResolvedSchema], SearchStrategy[Any]]] = {
     "null": lambda rules: st.none(),
     "boolean": lambda rules: st.booleans(),
     "integer": _integers,
@@ -144,7 +139,6 @@ _OF_KIND: dict[str, Callable[[ResolvedSchema], SearchStrategy[Any]]] = {
     "array": _arrays,
     "object": _objects,
 }
-
 
 _ANYTHING = st.recursive(
     st.none() | st.booleans() | _numbers({}) | st.text(),

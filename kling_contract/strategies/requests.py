@@ -1,4 +1,4 @@
-"""What may be sent, and what may be answered? Hypothesis strategies, built from the documents of a revision and nothing else."""
+"""Hypothesis strategies for requests, responses and timelines, built from the documents of a revision and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from kling_contract.contract import Contract, Lifecycle, Step, Timeline, chosen
 from kling_contract.mutations import Mutation, mutations
 from kling_contract.schema_values.rules import is_valid, resolve
-from kling_contract.strategies.drawing import _drawn, _members, _Named, matching
+from kling_contract.strategies.drawing import Members, from_rules, matching, object_of
 
 __all__ = ["error_bodies", "generations", "invalid_requests", "timelines", "valid_requests"]
 
@@ -19,19 +19,19 @@ _STATUS = "status"
 
 
 def valid_requests(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
-    """Draw payloads of a create that keep the contract to the letter.
+    """Draw payloads of a create that are valid to the letter of the contract.
 
-    Every optional member, enum value and bound comes up, and deprecated members, but none that is undeclared. Text is of
-    all of Unicode; images are links, and small PNGs as data URIs. They shrink to the required members.
+    They have every optional member, enum value and bound at times, and deprecated members, but no undeclared ones. Text
+    is of all of Unicode; images are links, or small PNGs as data URIs. They shrink to the required members.
     """
     return _valid(chosen(contract, revision))
 
 
 def invalid_requests(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Mutation]:
-    """Draw payloads of a create with exactly one violation, which they name: `payload`, and its `pointer` and `rule`.
+    """Draw payloads of a create with exactly one violation: a `payload`, and the `pointer` and `rule` of the violation.
 
-    Each is one of `mutations()` done to one of `valid_requests()`. They shrink to a violation that still fails, in a payload
-    with no more members than it needs. To meet each of them once, use `mutations()` itself.
+    Each is one of `mutations()`, applied to one of `valid_requests()`. They shrink to a violation that still fails, in a
+    payload with no more members than it needs. To get each violation once, use `mutations()` itself.
     """
     return _invalid(chosen(contract, revision))
 
@@ -39,25 +39,25 @@ def invalid_requests(*, contract: Contract | None = None, revision: str | None =
 def generations(
     status: str | None = None, *, contract: Contract | None = None, revision: str | None = None
 ) -> SearchStrategy[dict[str, Any]]:
-    """Draw answers about a generation in the given status, or (None) in any declared one.
+    """Draw response bodies that show a generation in the given status, or (None) in any declared one.
 
-    They keep the schema and what was observed: members of the answer printed for that status are there and not null,
-    those of other statuses' answers absent or null. Raise ValueError for a status that is not declared.
+    They are valid, and as observed: members of the response recorded for that status are present and not null, those of
+    the responses for other statuses are absent or null. Raise ValueError for a status that is not declared.
     """
     known = chosen(contract, revision)
     statuses = known.lifecycle.statuses
     if status is not None and status not in statuses:
-        raise ValueError(f"{status!r} is no status of {known.revision}; choose one of {', '.join(statuses)}")
-    return st.one_of([_generations(known, each) for each in ([status] if status else statuses)])
+        raise ValueError(f"{status!r} is not a status of {known.revision}; use one of {', '.join(statuses)}")
+    return st.one_of([_generations(known, name) for name in ([status] if status else statuses)])
 
 
 def error_bodies(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Any]:
-    """Draw bodies of 4xx and 5xx answers."""
+    """Draw bodies of 4xx and 5xx responses."""
     return matching(chosen(contract, revision).error_schema)
 
 
 def timelines(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Timeline]:
-    """Draw timelines along the edges of the contract's graph, from its first status to a final one, of up to some hours."""
+    """Draw timelines along the transitions of the contract's lifecycle, from its first status to a final one."""
     return _timelines(chosen(contract, revision).lifecycle)
 
 
@@ -71,31 +71,31 @@ def _invalid(contract: Contract) -> SearchStrategy[Mutation]:
     by_rule: dict[str, list[Mutation]] = {}
     for mutation in mutations(contract=contract):
         by_rule.setdefault(mutation.rule, []).append(mutation)
-    # Rules have equal chances: there are fifty times as many ways to send a wrong type as to pass a bound.
+    # Each rule is equally likely: there are fifty times as many wrong types as values beyond a bound.
     one = st.one_of([st.sampled_from(group) for group in by_rule.values()])
     return st.builds(Mutation.onto, one, _valid(contract))
 
 
 @functools.lru_cache(maxsize=128)
 def _generations(contract: Contract, status: str) -> SearchStrategy[dict[str, Any]]:
-    answers = contract.observed.answers
-    shown = answers.get.get(status, answers.create)
-    elsewhere = {name for shape in answers.get.values() for name in shape}
+    observed = contract.observed.answers
+    shown = observed.get.get(status, observed.create)
+    elsewhere = {name for shape in observed.get.values() for name in shape}
     schema = resolve(contract.generation_schema)
-    always: _Named = []
-    maybe: _Named = []
+    required: Members = []
+    optional: Members = []
     for name, rules in schema["properties"].items():
         if name == _STATUS:
-            always.append((name, st.just(status)))
+            required.append((name, st.just(status)))
         elif name in shown:
-            always.append((name, _drawn(rules).filter(lambda value: value is not None)))
+            required.append((name, from_rules(rules).filter(lambda value: value is not None)))
         elif name in schema["required"]:
-            always.append((name, _drawn(rules)))
+            required.append((name, from_rules(rules)))
         elif name not in elsewhere:
-            maybe.append((name, _drawn(rules)))
+            optional.append((name, from_rules(rules)))
         elif is_valid(rules, None):
-            maybe.append((name, st.none()))
-    return _members(always, maybe)
+            optional.append((name, st.none()))
+    return object_of(required, optional)
 
 
 @st.composite
@@ -103,9 +103,9 @@ def _timelines(draw: DrawFn, lifecycle: Lifecycle) -> Timeline:
     steps = [Step(lifecycle.initial, 0.0)]
     while not lifecycle.is_final(steps[-1].status):
         here = steps[-1]
-        next_ones = [status for status in lifecycle.statuses if status in lifecycle.transitions[here.status]]
+        following = [status for status in lifecycle.statuses if status in lifecycle.transitions[here.status]]
         seen = {step.status for step in steps}
-        status = draw(st.sampled_from([each for each in next_ones if each not in seen] or next_ones))
+        status = draw(st.sampled_from([name for name in following if name not in seen] or following))
         steps.append(Step(status, here.at + draw(_SECONDS)))
     return Timeline(tuple(steps))
 

@@ -1,4 +1,4 @@
-"""How may a server behave? Draws timelines and faults, built from the documents of a revision and the schema of scenarios."""
+"""Hypothesis strategies for scenarios: timelines and faults, built from the documents of a revision and the scenario schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.strategies.drawing import matching
 from kling_contract.strategies.requests import timelines
 
-__all__ = ["scenarios", "scenarios_of"]
+__all__ = ["scenarios"]
 
 _FIELDS = st.dictionaries(
     st.text("abcXYZ019-_", min_size=1),
@@ -25,20 +25,26 @@ _FIELDS = st.dictionaries(
 )
 
 
+def scenarios(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
+    """Draw scenarios in their JSON form: an observed or a drawn timeline, and up to three faults."""
+    return _scenarios(chosen(contract, revision))
+
+
 @functools.lru_cache(maxsize=32)
-def scenarios_of(contract: Contract) -> SearchStrategy[dict[str, Any]]:
-    """Draw what `kling_contract.strategies.scenarios` promises."""
+def _scenarios(contract: Contract) -> SearchStrategy[dict[str, Any]]:
     schema = read_json(SCHEMAS / "scenario.schema.json")
     named = st.sampled_from(schema["properties"]["timeline"]["then"]["enum"])
     steps = timelines(contract=contract).map(
-        lambda line: [{"status": each.status, "at": each.at} for each in line.steps]
+        lambda timeline: [{"status": step.status, "at": step.at} for step in timeline.steps]
     )
     rules = schema["$defs"]["fault"]
-    members = {name: matching(each) for name, each in rules["properties"].items() if name not in ("headers", "refusal")}
+    members = {
+        name: matching(schema) for name, schema in rules["properties"].items() if name not in ("headers", "refusal")
+    }
     members["headers"] = _FIELDS
     members["refusal"] = st.sampled_from(list(contract.observed.refusals.reasons))
-    wrong = [each["required"][0] for each in rules["anyOf"]]
-    faults = st.lists(_faults(members, wrong, jsonschema_rs.Draft202012Validator(rules)), max_size=3)
+    effects = [alternative["required"][0] for alternative in rules["anyOf"]]
+    faults = st.lists(_faults(members, effects, jsonschema_rs.Draft202012Validator(rules)), max_size=3)
     return st.fixed_dictionaries({}, optional={"timeline": named | steps, "faults": faults})
 
 
@@ -46,21 +52,14 @@ def scenarios_of(contract: Contract) -> SearchStrategy[dict[str, Any]]:
 def _faults(
     draw: DrawFn,
     members: dict[str, SearchStrategy[Any]],
-    wrong: list[str],
+    effects: list[str],
     validator: jsonschema_rs.Draft202012Validator,
 ) -> dict[str, Any]:
-    """Draw one thing that goes wrong, and others beside it that go with it."""
+    """Draw a fault with at least one effect, and further members that are valid beside it."""
     fault = {"operation": draw(members["operation"])}
-    for name in [draw(st.sampled_from(wrong)), *draw(st.lists(st.sampled_from(list(members)), max_size=4))]:
+    for name in [draw(st.sampled_from(effects)), *draw(st.lists(st.sampled_from(list(members)), max_size=4))]:
         more = {name: draw(members[name]), **fault}
         if len(fault) == 1 or validator.is_valid(more):
             fault = more
     assume(validator.is_valid(fault))
     return fault
-
-
-def scenarios(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
-    """Draw scenarios in their JSON form: an observed or a drawn timeline, and up to three faults. Answers are the revision's."""
-    from kling_contract.strategies.scenarios import scenarios_of
-
-    return scenarios_of(chosen(contract, revision))

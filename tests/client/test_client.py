@@ -340,7 +340,7 @@ def test_a_repeated_key_shows_in_no_repr(key: str, spelling: str, status: str, b
     shown += [repr(replace(generation, status=PENDING))]
     assert generation.raw == decoded
     assert (generation.id, generation.error) == (decoded["id"], decoded["error"])
-    assert generation.video == Video.from_answer(decoded["video"])
+    assert generation.video == Video.from_value(decoded["video"])
     assert json.loads(json.dumps(generation.error)) == decoded["error"]
     if status != PENDING and not LIFECYCLE.succeeded(status):
         with pytest.raises(errors.KlingError) as ended:
@@ -820,7 +820,7 @@ VIDEOS = [
 @pytest.mark.parametrize(("video", "expected"), VIDEOS)
 def test_a_video_is_read_in_every_known_shape(video: Any, expected: tuple[Video, ...]) -> None:
     """A video may be absent, null, an object, text, or a list of these; what is not as it should be is None."""
-    read = Generation.from_answer({"generation_id": 12, "status": SUCCESS, "video": video, "error": None})
+    read = Generation.from_body({"generation_id": 12, "status": SUCCESS, "video": video, "error": None})
     assert (read.id, read.videos, read.video) == ("12", expected, expected[0] if expected else None)
     assert hash(read) == hash(Generation("12", SUCCESS, expected))
 

@@ -63,6 +63,14 @@ def test_nothing_else_is_at_a_pointer(document: Any, parts: list[str]) -> None:
             resolve(document, pointer)
 
 
+@pytest.mark.parametrize("index", ["01", "-0", "-1", "+1", "1.0", "-", "", "\u0661", "1" * 5000])
+def test_an_index_is_written_in_one_way_only(index: str) -> None:
+    """An array has no value at an index with a leading zero, a sign, or digits that are not ASCII; nor beyond its end."""
+    with pytest.raises(KeyError):
+        resolve(["a", "b"], f"/{index}")
+    assert resolve(["a", "b"], "/1") == "b"
+
+
 @pytest.mark.parametrize("pointer", ["a", "a/b", "#/a", " /a"])
 def test_what_does_not_begin_with_a_slash_is_not_a_pointer(pointer: str) -> None:
     """A pointer without its slash is a mistake of the caller's, and the message says so."""

@@ -44,6 +44,7 @@ TESTS = {
         "cli/test_main",
         "test_surface",
     ),
+    "kling_contract/contract/bundle.py": ("contract/test_revision", "contract/test_documents", "cli/test_main"),
     "kling_contract/validation/validator.py": (
         *("validation/test_validator", "validation/test_messages", "jsontext/test_location", "cli/test_main"),
         "test_surface",

@@ -236,7 +236,7 @@ def test_generations_come_in_every_status(revision: str) -> None:
     """Without a status asked for, each declared one is drawn; one that is not declared is refused by name."""
     statuses = Contract.load(revision).lifecycle.statuses
     _draw_all(generations(revision=revision), set(statuses), lambda drawn: [drawn["status"]])
-    with pytest.raises(ValueError, match=f"'lost' is no status of {revision}.*{statuses[-1]}"):
+    with pytest.raises(ValueError, match=f"'lost' is not a status of {revision}.*{statuses[-1]}"):
         generations("lost", revision=revision)
 
 

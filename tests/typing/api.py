@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Any, Unpack, assert_type
 
 import httpx
 import httpx2
@@ -31,6 +31,7 @@ from kling_contract import (
     validate,
 )
 from kling_contract.checks import Finding, check, contract_tests
+from kling_contract.client import Fields
 from kling_contract.drift import Change, diff
 from kling_contract.mutations import Mutation, mutations
 
@@ -56,6 +57,10 @@ def the_validator(payload: Mapping[str, Any]) -> None:
     validate(payload, "latest")  # type: ignore[call-arg]
 
 
+def a_function_that_passes_fields_on(kling: Client, **fields: Unpack[Fields]) -> Generation:
+    return kling.generate(**fields)
+
+
 def the_client() -> None:
     with Client("any-key", http=httpx.Client(), clock=VirtualClock()) as kling:
         created = kling.create(image=Path("cat.png"), prompt="The cat wakes up.", duration=5)
@@ -67,6 +72,8 @@ def the_client() -> None:
         kling.create(duration="five")  # type: ignore[arg-type]
         kling.generate(image="cat.png", timout=5)  # type: ignore[call-arg]
     assert_type(Client.from_env(), Client)
+    Client.from_env(retries="5")  # type: ignore[arg-type]
+    Client("any-key", strictness="Strict")  # type: ignore[arg-type]
     Client("any-key", http=httpx2.Client())
     Client("any-key", http=httpx.AsyncClient())  # type: ignore[arg-type]
     AsyncClient("any-key", http=httpx.Client())  # type: ignore[arg-type]

@@ -112,7 +112,7 @@ def test_real_time_cannot_be_moved() -> None:
 
 @pytest.mark.parametrize("name", scenarios())
 def test_each_scenario_can_be_played(name: str) -> None:
-    """A scenario is played by its name, in either form, and by the data that the control path itself gives of it."""
+    """A scenario is played by its name, in either form, and by the data that the control API itself gives of it."""
     fake = controlled()
     assert told(fake, "scenario")["name"] == "happy"
     data = told(fake, "scenario", name)
@@ -124,7 +124,7 @@ def test_each_scenario_can_be_played(name: str) -> None:
 
 
 def test_no_file_is_read_for_a_caller(tmp_path: Path) -> None:
-    """The control path takes the names of shipped scenarios and no paths, so that nobody can read a file through it."""
+    """The control API takes the names of shipped scenarios and no paths, so that nobody can read a file through it."""
     path = tmp_path / "mine.json"
     path.write_text('{"name": "mine"}')
     for sent in (str(path), {"name": str(path)}):

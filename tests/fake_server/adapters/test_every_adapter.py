@@ -86,7 +86,7 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
     reply = send(created)
     assert reply.status == contract.create.success
     assert check_response(reply, request=created, contract=contract) == []
-    generation = Generation.from_answer(reply.json())
+    generation = Generation.from_body(reply.json())
     assert generation.status == contract.lifecycle.initial
     began = fake.clock.now()
     for step in contract.observed.timeline.steps:
@@ -95,16 +95,16 @@ def test_a_generation_goes_its_way(send: Send, fake: FakeServer, contract: Contr
         reply = send(asked)
         assert reply.status == contract.get.success
         assert check_response(reply, request=asked, contract=contract) == []
-        seen = Generation.from_answer(reply.json())
+        seen = Generation.from_body(reply.json())
         assert (seen.id, seen.status) == (generation.id, step.status)
         assert (seen.video is not None) == contract.lifecycle.succeeded(step.status)
 
 
 def test_the_video_is_what_the_answer_says(send: Send, fake: FakeServer, contract: Contract) -> None:
     """A finished video needs no key, and has the size and the type that were announced, whole or in part."""
-    generation = Generation.from_answer(send(create(contract)).json())
+    generation = Generation.from_body(send(create(contract)).json())
     clock_of(fake).advance(contract.observed.timeline.final.at)
-    video = Generation.from_answer(send(poll(contract, generation.id)).json()).video
+    video = Generation.from_body(send(poll(contract, generation.id)).json()).video
     assert video is not None
     assert video.url is not None
     whole = send(Request("GET", video.url))
@@ -190,7 +190,7 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
         replies.append(send(request))
         return replies[-1]
 
-    ids = [Generation.from_answer(say(create(contract)).json()).id for _ in range(3)]
+    ids = [Generation.from_body(say(create(contract)).json()).id for _ in range(3)]
     for body in (*NOT_A_BODY.values(), b" " * (fake.body_limit + 1)):
         say(create(contract, body=body))
     for method in ("GET", "HEAD", "DELETE"):
@@ -202,7 +202,7 @@ def _conversation(contract: Contract, fake: FakeServer, send: Send) -> list[Repl
         clock_of(fake).advance(step.at)
         for generation_id in (*ids, ids[0].replace(":", "%3A").replace("/", "%2F")):
             say(poll(contract, generation_id))
-    video = Generation.from_answer(replies[-1].json()).video
+    video = Generation.from_body(replies[-1].json()).video
     assert video is not None
     assert video.url is not None
     for headers in ({}, {"Range": "bytes=-5"}, {"Range": "bytes=999999-"}):

@@ -311,6 +311,26 @@ def test_a_coroutine_function_can_be_decorated(library: Any) -> None:
     assert asyncio.run(coroutine) == "recorder"
 
 
+def test_decorated_coroutines_may_overlap() -> None:
+    """Of two calls at once the first to end leaves the other one caught, and after both nothing is."""
+    recorder = Recorder()
+    first_has_ended = asyncio.Event()
+
+    @recorder.intercept()
+    async def call(wait: bool) -> str:
+        if wait:
+            await first_has_ended.wait()
+        else:
+            await asyncio.sleep(0)  # let the other one begin
+            first_has_ended.set()
+        return str(get(requests, API).text)
+
+    async def both() -> list[str]:
+        return [*await asyncio.gather(call(False), call(True))]
+
+    assert asyncio.run(both()) == ["recorder", "recorder"]
+
+
 def test_what_would_run_outside_is_not_decorated() -> None:
     """A generator function, whose body runs after its call, and a class are refused: their calls would cost money."""
 

@@ -91,9 +91,9 @@ def test_videos_are_on_the_port_itself() -> None:
         created = session.request(create.method, url + create.path, json=payload)
         assert created.status_code == create.success
         fake.clock.advance(fake.contract.observed.timeline.final.at)
-        asked = {get.query["required"][0]: Generation.from_answer(created.json()).id}
+        asked = {get.query["required"][0]: Generation.from_body(created.json()).id}
         polled = session.request(get.method, url + get.path, params=asked)
-        video = Generation.from_answer(polled.json()).video
+        video = Generation.from_body(polled.json()).video
         assert video is not None
         assert video.url is not None
         assert video.url.startswith(f"{url}/")

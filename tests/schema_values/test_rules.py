@@ -55,7 +55,7 @@ def test_annotations_are_kept_on_demand() -> None:
         ({"$ref": "other.json"}, "#/\\$ref: other.json is outside"),
         ({"$ref": "#/$defs/none"}, "#/\\$ref: there is nothing at #/\\$defs/none"),
         ({"$ref": "#name"}, "#/\\$ref: there is nothing at #name"),
-        ({"properties": {"a/b": {"items": False}}}, "#/properties/a~1b/items: a schema is"),
+        ({"properties": {"a/b": {"items": False}}}, "#/properties/a~1b/items: a schema must be"),
         ({"$ref": "#"}, "#/\\$ref: # refers to itself"),
         ({"$defs": {"a": {"type": "null"}}, "$ref": "#/$defs/a", "type": "null"}, "#: type is both here"),
     ],

@@ -1,9 +1,8 @@
 """Reports: validation results as text, JSON, GitHub annotations, SARIF or JUnit XML.
 
-All of them are written from one shape: a `FileResult` is a named thing that was checked, and has a `Violation` for each
-problem. Whoever reports something other than a payload makes the same two: the name is the test case or the file to show,
-`rule` what was broken, `pointer` and `part` where, `hint` what to do. The validator returns violations in document order;
-a report shows those of one result by severity, the worst first, and in document order within a severity.
+All of them are written from one shape: a `Result` is a named thing that was checked, and has a `Reportable` for each problem:
+a `FileResult` and its violations, or a claim about a server and its findings. The validator returns violations in document
+order; a report shows those of one result by severity, the worst first, and in document order within a severity.
 
 Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit is
 held back to the end, since it begins with its totals.
@@ -17,14 +16,25 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from kling_contract.display import printable
 from kling_contract.version import __version__
 from kling_contract.violation import SEVERITIES, UNREADABLE, FileResult, Severity, Violation, failing
 
-__all__ = ["FORMATS", "FileResult", "Format", "lines", "render"]
+__all__ = [
+    "FORMATS",
+    "FileResult",
+    "Format",
+    "Reportable",
+    "Result",
+    "github_annotations",
+    "junit",
+    "lines",
+    "render",
+    "sarif",
+]
 
 Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
@@ -34,6 +44,43 @@ _COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class Reportable(Protocol):
+    """What a report says about one thing that is wrong: a Violation of a payload, or a Finding on a server."""
+
+    @property
+    def severity(self) -> Severity: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str | None: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def pointer(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def column(self) -> int | None: ...
+
+
+class Result(Protocol):
+    """What was checked under one name, and what was found, the worst first.
+
+    `unreadable` says why it could not be checked to its end, `skipped` why it was not checked at all (None: it was).
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def findings(self) -> Sequence[Reportable]: ...
+    @property
+    def unreadable(self) -> str | None: ...
+    @property
+    def skipped(self) -> str | None: ...
 
 
 def render(results: Iterable[FileResult], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
@@ -63,8 +110,8 @@ def lines(
     if format == "github":
         return _github(results)
     if format == "sarif":
-        return _sarif(results)
-    return _junit(results, failing(fail_on))
+        return sarif(results)
+    return junit(results, fail_on=fail_on)
 
 
 def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
@@ -73,7 +120,7 @@ def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
 
     totals: Counter[str] = Counter()
     for result in _counted(results, totals):
-        violations = result.by_severity
+        violations = result.findings
         if not violations:
             continue
         rows = [
@@ -98,7 +145,7 @@ def _json(results: Iterable[FileResult]) -> Iterator[str]:
             "name": _clean(result.name),
             "verdict": result.verdict,
             "unreadable": None if result.unreadable is None else _clean(result.unreadable),
-            "violations": [_fields(violation) for violation in result.by_severity] if result.unreadable is None else [],
+            "violations": [_fields(violation) for violation in result.findings] if result.unreadable is None else [],
         }
         for result in _counted(results, totals)
     )
@@ -114,22 +161,23 @@ def _fields(violation: Violation) -> dict[str, Any]:
 
 def _github(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
-    for result in _counted(results, totals):
-        for violation in result.by_severity:
-            where = {
-                "file": _relative(result.name),
-                "line": violation.line,
-                "col": violation.column,
-                "title": _title(violation),
-            }
-            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
-            yield f"::{violation.severity} {fields}::{_data(_advice(violation))}"
+    yield from github_annotations(_counted(results, totals))
     yield _summary(totals)
 
 
-def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
+def github_annotations(results: Iterable[Result]) -> Iterator[str]:
+    """Yield an annotation of GitHub Actions for each finding."""
+    for result in results:
+        for found in result.findings:
+            where = {"file": _relative(result.name), "line": found.line, "col": found.column, "title": _title(found)}
+            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
+            yield f"::{found.severity} {fields}::{_data(_advice(found))}"
+
+
+def sarif(results: Iterable[Result]) -> Iterator[str]:
+    """Yield a SARIF log line by line; the name of each result is its file."""
     rules: dict[str, int] = {}
-    found = (_sarif_result(result.name, violation, rules) for result in results for violation in result.by_severity)
+    found = (_sarif_result(result.name, violation, rules) for result in results for violation in result.findings)
     yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
     yield from _listed(found)
     driver = {
@@ -140,7 +188,7 @@ def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
     yield f'], "tool": {json.dumps({"driver": driver})}}}]}}'
 
 
-def _sarif_result(name: str, violation: Violation, rules: dict[str, int]) -> dict[str, Any]:
+def _sarif_result(name: str, violation: Reportable, rules: dict[str, int]) -> dict[str, Any]:
     path = _relative(name)
     physical: dict[str, Any] = {"artifactLocation": {"uri": path if "://" in path else quote(path)}}
     if violation.line is not None:
@@ -160,31 +208,38 @@ def _sarif_result(name: str, violation: Violation, rules: dict[str, int]) -> dic
     }
 
 
-def _junit(results: Iterable[FileResult], severities: Sequence[Severity]) -> Iterator[str]:
-    from xml.sax.saxutils import escape, quoteattr  # importing it takes longer than validating a small file
+def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator[str]:
+    """Yield JUnit XML line by line, with a test case for each result; `fail_on` is the least severity that makes one fail."""
+    from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
 
+    severities = failing(fail_on)
     cases = []
     totals: Counter[str] = Counter()
     for result in results:
-        violations = result.by_severity
-        failures = [violation for violation in violations if violation.severity in severities]
+        findings = result.findings
+        failures = [found for found in findings if found.severity in severities]
         outcome = "error" if result.unreadable is not None else "failure" if failures else "passed"
+        if outcome == "passed" and result.skipped is not None:
+            outcome = "skipped"
         totals[outcome] += 1
-        report = escape(_xml("\n".join(_line(result.name, violation) for violation in violations)), {"\r": "&#13;"})
+        report = escape(_xml("\n".join(_line(result.name, found) for found in findings)), {"\r": "&#13;"})
         case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(result.name))}'
-        if outcome != "passed":
-            worst = violations[0]
-            message = f"{_title(worst)}: {worst.message}" + (
-                f" (and {len(violations) - 1} more)" if violations[1:] else ""
-            )
-            about = f"type={quoteattr(_xml(worst.rule))} message={quoteattr(_xml(message))}"
+        if outcome == "skipped":
+            case += f"><skipped message={quoteattr(_xml(result.skipped or ''))}/></testcase>"
+        elif outcome != "passed":
+            rule, message = UNREADABLE, result.unreadable or ""
+            if findings:
+                rule, message = findings[0].rule, f"{_title(findings[0])}: {findings[0].message}"
+                message += f" (and {len(findings) - 1} more)" if findings[1:] else ""
+            about = f"type={quoteattr(_xml(rule))} message={quoteattr(_xml(message))}"
             case += f"><{outcome} {about}>{report}</{outcome}></testcase>"
         else:
-            case += f"><system-out>{report}</system-out></testcase>" if violations else "/>"
+            case += f"><system-out>{report}</system-out></testcase>" if findings else "/>"
         cases.append(case.encode("ascii", "xmlcharrefreplace").decode())
     counts = f'tests="{len(cases)}" failures="{totals["failure"]}" errors="{totals["error"]}"'
+    skipped = totals["skipped"]
     yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="0">'
+    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="{skipped}">'
     yield from cases
     yield "</testsuite></testsuites>"
 
@@ -214,28 +269,26 @@ def _summary(totals: Counter[str]) -> str:
     return "; ".join(filter(None, [", ".join(verdicts) or "nothing was validated", ", ".join(violations)]))
 
 
-def _place(name: str, violation: Violation) -> str:
-    numbers = (number for number in (violation.line, violation.column) if number is not None)
+def _place(name: str, finding: Reportable) -> str:
+    numbers = (number for number in (finding.line, finding.column) if number is not None)
     return ":".join([printable(name), *map(str, numbers)])
 
 
-def _where(violation: Violation) -> str:
-    outside = "" if violation.part == "body" else violation.part
-    return printable(f"{outside} {violation.pointer}".strip() or violation.part)
+def _where(finding: Reportable) -> str:
+    outside = "" if finding.part == "body" else finding.part
+    return printable(f"{outside} {finding.pointer}".strip() or finding.part)
 
 
-def _title(violation: Violation) -> str:
-    return f"{violation.rule} {_where(violation)}"
+def _title(finding: Reportable) -> str:
+    return f"{finding.rule} {_where(finding)}"
 
 
-def _advice(violation: Violation) -> str:
-    return f"{violation.message} ({violation.hint})" if violation.hint else violation.message
+def _advice(finding: Reportable) -> str:
+    return f"{finding.message} ({finding.hint})" if finding.hint else finding.message
 
 
-def _line(name: str, violation: Violation) -> str:
-    return (
-        f"{_place(name, violation)}  {violation.severity}  {_where(violation)}  {violation.rule}  {_advice(violation)}"
-    )
+def _line(name: str, finding: Reportable) -> str:
+    return f"{_place(name, finding)}  {finding.severity}  {_where(finding)}  {finding.rule}  {_advice(finding)}"
 
 
 def _relative(name: str) -> str:

@@ -118,8 +118,13 @@ class FileResult:
         return "refused" if has_errors(self.violations) else "accepted"
 
     @property
-    def by_severity(self) -> list[Violation]:
+    def findings(self) -> list[Violation]:
         """The violations, the worst first; one that could not be checked has one violation, which says why."""
         if self.unreadable is not None:
             return [Violation("", UNREADABLE, self.unreadable, part="file")]
         return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
+
+    @property
+    def skipped(self) -> None:
+        """Always None: every file that is named is checked."""
+        return None

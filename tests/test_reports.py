@@ -78,7 +78,7 @@ def test_the_text_tells_everything(found: Sequence[FileResult]) -> None:
     """Each finding is a line with place, severity, rule, message and age, then its hint; the last line counts them."""
     told = lines(found, "text")
     for judged in found:
-        for finding in judged.by_severity:
+        for finding in judged.findings:
             line = next(told)
             assert line.startswith(":".join([judged.name, *(str(n) for n in (finding.line, finding.column) if n)]))
             assert line.endswith(finding.message + (f"  (since {finding.since})" if finding.since else ""))
@@ -108,7 +108,7 @@ def test_json_holds_every_field(found: Sequence[FileResult]) -> None:
         (carried(judged.name), judged.verdict, judged.unreadable and carried(judged.unreadable)) for judged in found
     ]
     for each, judged in zip(document["results"], found, strict=True):
-        expected = [] if judged.unreadable is not None else [asdict(finding) for finding in judged.by_severity]
+        expected = [] if judged.unreadable is not None else [asdict(finding) for finding in judged.findings]
         assert each["violations"] == [
             {key: carried(value) if isinstance(value, str) else value for key, value in finding.items()}
             for finding in expected
@@ -134,7 +134,7 @@ def test_json_is_json_to_our_own_parser(found: Sequence[FileResult]) -> None:
 def test_github_reads_back_what_was_found(found: Sequence[Violation]) -> None:
     """Taken apart as GitHub's runner does, each workflow command gives the finding back."""
     told = list(lines([FileResult("payload.json", found)], "github"))
-    for line, finding in zip(told, FileResult("", found).by_severity, strict=False):
+    for line, finding in zip(told, FileResult("", found).findings, strict=False):
         command = re.fullmatch(r"::(\w+) ([^:]*)::(.*)", line, re.DOTALL)
         assert command
         assert command[1] == finding.severity
@@ -240,7 +240,7 @@ def test_sarif_keeps_its_schema_and_loses_nothing(found: Sequence[FileResult]) -
     document = json.loads(render(found, "sarif"))
     sarif.validate(document)
     run = document["runs"][0]
-    findings = [finding for judged in found for finding in judged.by_severity]
+    findings = [finding for judged in found for finding in judged.findings]
     assert len(run["results"]) == len(findings)
     for result, finding in zip(run["results"], findings, strict=True):
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"] == carried(finding.rule)
@@ -269,7 +269,7 @@ def test_junit_opens_and_its_totals_hold(found: Sequence[FileResult], fail_on: S
         elif failed:
             outcomes["failures"] += 1
             assert [type(each) for each in case.result] == [Failure]
-            assert case.result[0].type == in_xml(judged.by_severity[0].rule)
+            assert case.result[0].type == in_xml(judged.findings[0].rule)
             for each in judged.violations:
                 assert in_xml(each.message) in case.result[0].text
         else:
@@ -291,7 +291,7 @@ def test_the_worst_comes_first(found: Sequence[Violation], form: Format) -> None
     """Within a payload errors come before warnings and those before notices, each in the order of the document."""
     expected = [each for severity in SEVERITIES for each in found if each.severity == severity]
     assert render([FileResult("a", found)], form) == render([FileResult("a", expected)], form)
-    assert FileResult("a", found).by_severity == expected
+    assert FileResult("a", found).findings == expected
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "junit"])

@@ -1,8 +1,8 @@
 """Reports: validation results as text, JSON, GitHub annotations, SARIF or JUnit XML.
 
-All of them are written from one shape: a `Result` is a named thing that was checked, and has a `Reportable` for each problem:
-a `FileResult` and its violations, or a claim about a server and its findings. The validator returns violations in document
-order; a report shows those of one result by severity, the worst first, and in document order within a severity.
+All of them are written from two shapes: a `Result` is a named thing that was checked, and a `Reportable` one problem of it.
+A `FileResult` with its `Violation`s and a checked claim with its findings are both. The validator returns violations in
+document order; a report shows those of one result by severity, the worst first, and in document order within a severity.
 
 Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit is
 held back to the end, since it begins with its totals.
@@ -188,21 +188,21 @@ def sarif(results: Iterable[Result]) -> Iterator[str]:
     yield f'], "tool": {json.dumps({"driver": driver})}}}]}}'
 
 
-def _sarif_result(name: str, violation: Reportable, rules: dict[str, int]) -> dict[str, Any]:
+def _sarif_result(name: str, finding: Reportable, rules: dict[str, int]) -> dict[str, Any]:
     path = _relative(name)
     physical: dict[str, Any] = {"artifactLocation": {"uri": path if "://" in path else quote(path)}}
-    if violation.line is not None:
-        physical["region"] = {"startLine": violation.line, "startColumn": violation.column or 1}
-    rule = _clean(violation.rule)
+    if finding.line is not None:
+        physical["region"] = {"startLine": finding.line, "startColumn": finding.column or 1}
+    rule = _clean(finding.rule)
     return {
         "ruleId": rule,
         "ruleIndex": rules.setdefault(rule, len(rules)),
-        "level": _SARIF_LEVELS[violation.severity],
-        "message": {"text": _clean(_advice(violation))},
+        "level": _SARIF_LEVELS[finding.severity],
+        "message": {"text": _clean(_advice(finding))},
         "locations": [
             {
                 "physicalLocation": physical,
-                "logicalLocations": [{"fullyQualifiedName": _clean(_where(violation)), "kind": "member"}],
+                "logicalLocations": [{"fullyQualifiedName": _clean(_where(finding)), "kind": "member"}],
             }
         ],
     }
@@ -222,7 +222,7 @@ def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator
         if outcome == "passed" and result.skipped is not None:
             outcome = "skipped"
         totals[outcome] += 1
-        report = escape(_xml("\n".join(_line(result.name, found) for found in findings)), {"\r": "&#13;"})
+        report = escape(_xml("\n".join(_told(result.name, found) for found in findings)), {"\r": "&#13;"})
         case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(result.name))}'
         if outcome == "skipped":
             case += f"><skipped message={quoteattr(_xml(result.skipped or ''))}/></testcase>"
@@ -287,7 +287,7 @@ def _advice(finding: Reportable) -> str:
     return f"{finding.message} ({finding.hint})" if finding.hint else finding.message
 
 
-def _line(name: str, finding: Reportable) -> str:
+def _told(name: str, finding: Reportable) -> str:
     return f"{_place(name, finding)}  {finding.severity}  {_where(finding)}  {finding.rule}  {_advice(finding)}"
 
 

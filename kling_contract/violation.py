@@ -126,5 +126,5 @@ class FileResult:
 
     @property
     def skipped(self) -> None:
-        """Always None: every file that is named is checked."""
+        """None: whatever is named is checked."""
         return None

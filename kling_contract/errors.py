@@ -214,19 +214,28 @@ class DownloadError(KlingError):
 
 
 class ContractBroken(KlingError):
-    """A server that is checked does not keep the contract. The message says what was sent and what came back.
+    """A server that is checked does not keep the contract. The message says what was sent, what came back and what was expected.
 
-    `request` is what was sent (None: no single request shows it), `came` the response in words, `wrong` what is wrong with it.
-    `assumed` is True if only an assumption of the documents is violated, not the documented contract.
+    `request` is what was sent (None: no single request shows it), `expected` what should have come, `actual` what came, and
+    `problem` what is wrong with it ("": that is plain). `assumed` is True if only an assumption of the documents is violated,
+    not the documented contract.
     """
 
     def __init__(
-        self, message: str, *, request: Any = None, came: str = "", wrong: str = "", assumed: bool = False
+        self,
+        message: str,
+        *,
+        expected: str,
+        actual: str,
+        problem: str = "",
+        request: Any = None,
+        assumed: bool = False,
     ) -> None:
         super().__init__(message)
         self.request = request
-        self.came = came
-        self.wrong = wrong or message
+        self.expected = expected
+        self.actual = actual
+        self.problem = problem
         self.assumed = assumed
 
 

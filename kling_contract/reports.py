@@ -1,7 +1,11 @@
-"""How are findings shown? The verdicts on several payloads as text, JSON, GitHub annotations, SARIF and JUnit XML.
+"""Reports: validation results as text, JSON, GitHub annotations, SARIF or JUnit XML.
 
-Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit has to
-be held back to its end: it begins with its totals. Within a payload the worst comes first.
+All of them are written from two shapes: a `Result` is a named thing that was checked, and a `Reportable` one problem of it.
+A `FileResult` with its `Violation`s and a checked claim with its findings are both. A report shows the problems of one
+result by severity, the worst first, and in document order within a severity.
+
+Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit is
+held back to the end, since it begins with its totals.
 """
 
 from __future__ import annotations
@@ -10,49 +14,73 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from kling_contract.display import printable
 from kling_contract.version import __version__
-from kling_contract.violation import SEVERITIES, Severity, Violation, failing, has_errors
+from kling_contract.violation import SEVERITIES, UNREADABLE, FileResult, Severity, Violation, failing
 
-__all__ = ["FORMATS", "FileResult", "Format", "lines", "render"]
+__all__ = [
+    "FORMATS",
+    "FileResult",
+    "Format",
+    "Reportable",
+    "Result",
+    "github_annotations",
+    "junit",
+    "lines",
+    "render",
+    "sarif",
+]
 
 Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
 
 _TOOL = "kling-contract"
-_UNREADABLE = "unreadable"
 _COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class FileResult:
-    """One payload and what was found. `name` is its file; `unreadable` why it could not be judged at all (None: it was)."""
-
-    name: str
-    violations: Sequence[Violation] = ()
-    unreadable: str | None = None
+class Reportable(Protocol):
+    """What a report says about one thing that is wrong: a Violation of a payload, or a Finding on a server."""
 
     @property
-    def verdict(self) -> Literal["accepted", "refused", "unreadable"]:
-        """Say whether the contract takes the payload."""
-        if self.unreadable is not None:
-            return "unreadable"
-        return "refused" if has_errors(self.violations) else "accepted"
+    def severity(self) -> Severity: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def hint(self) -> str | None: ...
+    @property
+    def part(self) -> str: ...
+    @property
+    def pointer(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def column(self) -> int | None: ...
+
+
+class Result(Protocol):
+    """What was checked under one name, and what was found, the worst first.
+
+    `unreadable` says why it could not be checked to its end, `skipped` why it was not checked at all (None: it was).
+    """
 
     @property
-    def findings(self) -> list[Violation]:
-        """Return the violations, the worst first; an unreadable payload has one that says why."""
-        if self.unreadable is not None:
-            return [Violation("", _UNREADABLE, self.unreadable, part="file")]
-        return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
+    def name(self) -> str: ...
+    @property
+    def findings(self) -> Sequence[Reportable]: ...
+    @property
+    def unreadable(self) -> str | None: ...
+    @property
+    def skipped(self) -> str | None: ...
 
 
 def render(results: Iterable[FileResult], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
@@ -69,7 +97,7 @@ def lines(
 ) -> Iterator[str]:
     """Yield the report line by line, without line ends, while `results` are still coming in.
 
-    `color` puts ANSI colors into text. `fail_on` is the least severity that makes a JUnit test case fail.
+    `color` adds ANSI colors to text. `fail_on` is the least severity that makes a JUnit test case fail.
 
     The JSON is one object: `version` is 1; `results` has, for each payload, `name`, `verdict` ("accepted", "refused" or
     "unreadable"), `unreadable` (why, or null) and `violations`, each with the fields of a Violation; `summary` counts payloads
@@ -82,8 +110,8 @@ def lines(
     if format == "github":
         return _github(results)
     if format == "sarif":
-        return _sarif(results)
-    return _junit(results, failing(fail_on))
+        return sarif(results)
+    return junit(results, fail_on=fail_on)
 
 
 def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
@@ -91,56 +119,65 @@ def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
         return f"\x1b[{code}m{text}\x1b[0m" if color else text
 
     totals: Counter[str] = Counter()
-    for judged in _counted(results, totals):
-        findings = judged.findings
-        if not findings:
+    for result in _counted(results, totals):
+        violations = result.findings
+        if not violations:
             continue
-        rows = [(_place(judged.name, each), each.severity, _where(each), printable(each.rule)) for each in findings]
+        rows = [
+            (_place(result.name, violation), violation.severity, _where(violation), printable(violation.rule))
+            for violation in violations
+        ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for finding, row in zip(findings, rows, strict=True):
+        for violation, row in zip(violations, rows, strict=True):
             place, severity, where, rule = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            label = painted(severity, _COLORS[finding.severity])
-            since = painted(f"  (since {printable(finding.since)})", "2") if finding.since else ""
-            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {printable(finding.message)}{since}"
-            if finding.hint:
-                yield f"    {painted('hint: ' + printable(finding.hint), '36')}"
-    yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[_UNREADABLE] else "32")
+            label = painted(severity, _COLORS[violation.severity])
+            since = painted(f"  (since {printable(violation.since)})", "2") if violation.since else ""
+            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {printable(violation.message)}{since}"
+            if violation.hint:
+                yield f"    {painted('hint: ' + printable(violation.hint), '36')}"
+    yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[UNREADABLE] else "32")
 
 
 def _json(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
     written = (
         {
-            "name": _clean(judged.name),
-            "verdict": judged.verdict,
-            "unreadable": None if judged.unreadable is None else _clean(judged.unreadable),
-            "violations": [_fields(each) for each in judged.findings] if judged.unreadable is None else [],
+            "name": _clean(result.name),
+            "verdict": result.verdict,
+            "unreadable": None if result.unreadable is None else _clean(result.unreadable),
+            "violations": [_fields(violation) for violation in result.findings] if result.unreadable is None else [],
         }
-        for judged in _counted(results, totals)
+        for result in _counted(results, totals)
     )
     yield '{"version": 1, "results": ['
     yield from _listed(written)
-    counted = ("accepted", "refused", _UNREADABLE, *SEVERITIES)
-    yield f'], "summary": {json.dumps({each: totals[each] for each in counted})}}}'
+    counted = ("accepted", "refused", UNREADABLE, *SEVERITIES)
+    yield f'], "summary": {json.dumps({name: totals[name] for name in counted})}}}'
 
 
-def _fields(finding: Violation) -> dict[str, Any]:
-    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(finding).items()}
+def _fields(violation: Violation) -> dict[str, Any]:
+    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(violation).items()}
 
 
 def _github(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
-    for judged in _counted(results, totals):
-        for each in judged.findings:
-            where = {"file": _relative(judged.name), "line": each.line, "col": each.column, "title": _title(each)}
-            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
-            yield f"::{each.severity} {fields}::{_data(_advice(each))}"
+    yield from github_annotations(_counted(results, totals))
     yield _summary(totals)
 
 
-def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
+def github_annotations(results: Iterable[Result]) -> Iterator[str]:
+    """Yield an annotation of GitHub Actions for each finding."""
+    for result in results:
+        for found in result.findings:
+            where = {"file": _relative(result.name), "line": found.line, "col": found.column, "title": _title(found)}
+            fields = ",".join(f"{key}={_field(str(value))}" for key, value in where.items() if value is not None)
+            yield f"::{found.severity} {fields}::{_data(_advice(found))}"
+
+
+def sarif(results: Iterable[Result]) -> Iterator[str]:
+    """Yield a SARIF log line by line; the name of each result is its file."""
     rules: dict[str, int] = {}
-    found = (_sarif_result(judged.name, each, rules) for judged in results for each in judged.findings)
+    found = (_sarif_result(result.name, violation, rules) for result in results for violation in result.findings)
     yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
     yield from _listed(found)
     driver = {
@@ -151,7 +188,7 @@ def _sarif(results: Iterable[FileResult]) -> Iterator[str]:
     yield f'], "tool": {json.dumps({"driver": driver})}}}]}}'
 
 
-def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[str, Any]:
+def _sarif_result(name: str, finding: Reportable, rules: dict[str, int]) -> dict[str, Any]:
     path = _relative(name)
     physical: dict[str, Any] = {"artifactLocation": {"uri": path if "://" in path else quote(path)}}
     if finding.line is not None:
@@ -171,39 +208,48 @@ def _sarif_result(name: str, finding: Violation, rules: dict[str, int]) -> dict[
     }
 
 
-def _junit(results: Iterable[FileResult], severities: Sequence[Severity]) -> Iterator[str]:
+def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator[str]:
+    """Yield JUnit XML line by line, with a test case for each result; `fail_on` is the least severity that makes one fail."""
     from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
 
+    severities = failing(fail_on)
     cases = []
     totals: Counter[str] = Counter()
     for judged in results:
         findings = judged.findings
         failures = [each for each in findings if each.severity in severities]
         outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
+        if outcome == "passed" and judged.skipped is not None:
+            outcome = "skipped"
         totals[outcome] += 1
         report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
         case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(judged.name))}'
-        if outcome != "passed":
-            worst = findings[0]
-            message = f"{_title(worst)}: {worst.message}" + (f" (and {len(findings) - 1} more)" if findings[1:] else "")
-            about = f"type={quoteattr(_xml(worst.rule))} message={quoteattr(_xml(message))}"
+        if outcome == "skipped":
+            case += f"><skipped message={quoteattr(_xml(judged.skipped or ''))}/></testcase>"
+        elif outcome != "passed":
+            rule, message = UNREADABLE, judged.unreadable or ""
+            if findings:
+                rule, message = findings[0].rule, f"{_title(findings[0])}: {findings[0].message}"
+                message += f" (and {len(findings) - 1} more)" if findings[1:] else ""
+            about = f"type={quoteattr(_xml(rule))} message={quoteattr(_xml(message))}"
             case += f"><{outcome} {about}>{report}</{outcome}></testcase>"
         else:
             case += f"><system-out>{report}</system-out></testcase>" if findings else "/>"
         cases.append(case.encode("ascii", "xmlcharrefreplace").decode())
     counts = f'tests="{len(cases)}" failures="{totals["failure"]}" errors="{totals["error"]}"'
+    skipped = totals["skipped"]
     yield '<?xml version="1.0" encoding="UTF-8"?>'
-    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="0">'
+    yield f'<testsuites {counts}><testsuite name="{_TOOL}" {counts} skipped="{skipped}">'
     yield from cases
     yield "</testsuite></testsuites>"
 
 
 def _counted(results: Iterable[FileResult], totals: Counter[str]) -> Iterator[FileResult]:
-    for judged in results:
-        totals[judged.verdict] += 1
-        for each in judged.violations:
-            totals[each.severity] += 1
-        yield judged
+    for result in results:
+        totals[result.verdict] += 1
+        for violation in result.violations:
+            totals[violation.severity] += 1
+        yield result
 
 
 def _listed(items: Iterable[Any]) -> Iterator[str]:
@@ -217,35 +263,36 @@ def _listed(items: Iterable[Any]) -> Iterator[str]:
 
 
 def _summary(totals: Counter[str]) -> str:
-    verdicts = [f"{totals[each]} {each}" for each in (_UNREADABLE, "refused", "accepted") if totals[each]]
-    findings = [f"{totals[each]} {each}{'s' * (totals[each] > 1)}" for each in SEVERITIES if totals[each]]
-    return "; ".join(filter(None, [", ".join(verdicts) or "nothing was judged", ", ".join(findings)]))
+    verdicts = [f"{totals[verdict]} {verdict}" for verdict in (UNREADABLE, "refused", "accepted") if totals[verdict]]
+    severities = [(severity, totals[severity]) for severity in SEVERITIES if totals[severity]]
+    violations = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in severities]
+    return "; ".join(filter(None, [", ".join(verdicts) or "nothing was validated", ", ".join(violations)]))
 
 
-def _place(name: str, finding: Violation) -> str:
+def _place(name: str, finding: Reportable) -> str:
     numbers = (number for number in (finding.line, finding.column) if number is not None)
     return ":".join([printable(name), *map(str, numbers)])
 
 
-def _where(finding: Violation) -> str:
+def _where(finding: Reportable) -> str:
     outside = "" if finding.part == "body" else finding.part
     return printable(f"{outside} {finding.pointer}".strip() or finding.part)
 
 
-def _title(finding: Violation) -> str:
+def _title(finding: Reportable) -> str:
     return f"{finding.rule} {_where(finding)}"
 
 
-def _advice(finding: Violation) -> str:
+def _advice(finding: Reportable) -> str:
     return f"{finding.message} ({finding.hint})" if finding.hint else finding.message
 
 
-def _told(name: str, finding: Violation) -> str:
+def _told(name: str, finding: Reportable) -> str:
     return f"{_place(name, finding)}  {finding.severity}  {_where(finding)}  {finding.rule}  {_advice(finding)}"
 
 
 def _relative(name: str) -> str:
-    """Return the path as seen from the working directory, with slashes; as a file URI when it lies elsewhere."""
+    """Return the path relative to the working directory, with slashes, or as a file URI if it is elsewhere."""
     path = Path(_clean(name))
     if path.is_absolute():
         here = Path.cwd()
@@ -254,7 +301,7 @@ def _relative(name: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return the text with what no encoding can carry (a file name's undecodable bytes) escaped."""
+    """Return the text with what UTF-8 cannot encode, such as undecodable bytes of a file name, escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 

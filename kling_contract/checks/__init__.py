@@ -1,4 +1,4 @@
-"""Does a server keep the contract? As a function, as tests for pytest, and as a state machine.
+"""Checks of a server against the contract: as a function, as tests for pytest, and as a state machine.
 
 Names are loaded when they are first used: not everybody who checks a server has Hypothesis installed.
 """

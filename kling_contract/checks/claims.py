@@ -1,91 +1,79 @@
-"""Which claims does the contract make, and what does each need? A claim is a function: it returns when a server keeps it."""
+"""The register of claims: `@claim` turns a function into a promise of the contract that a server can be checked for.
+
+A claim is entered in one place only, by its decorator. `plan.py` puts the modules with claims in order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
 
-from kling_contract.checks.creation_claims import (
-    claim_every_path_leads_there,
-    claim_generations_are_created,
-    claim_ids_are_taken_whole,
-    claim_ids_are_their_own,
-    claim_media_type_may_have_parameters,
-    claim_undeclared_members_are_taken,
-    claim_valid_payloads_are_accepted,
-)
-from kling_contract.checks.lifecycle_claims import (
-    claim_answers_fit,
-    claim_failures_are_told,
-    claim_generations_are_independent,
-    claim_reading_changes_nothing,
-    claim_refusals_change_nothing,
-    claim_statuses_go_forward,
-    claim_success_costs_its_price,
-    claim_videos_can_be_had,
-)
-from kling_contract.checks.refusal_claims import (
-    claim_bad_json_is_refused,
-    claim_broken_payloads_are_refused,
-    claim_key_is_needed,
-    claim_media_type_is_needed,
-    claim_other_keys_are_refused,
-    claim_other_methods_are_refused,
-    claim_other_paths_are_unknown,
-    claim_polls_need_an_id,
-    claim_refusals_are_well_formed,
-    claim_refusals_cost_nothing,
-    claim_unknown_ids_are_refused,
-)
 from kling_contract.checks.target import Target
 
-__all__ = ["CLAIMS", "FREE", "PAID", "Claim", "applies"]
+__all__ = ["Claim", "Need", "claim", "claims_of"]
 
-Claim = Callable[[Target], None]
-"""Its docstring is the claim, in one sentence. It raises ContractBroken when the target does not keep it."""
-
-FREE: tuple[Claim, ...] = (
-    claim_key_is_needed,
-    claim_other_keys_are_refused,
-    claim_broken_payloads_are_refused,
-    claim_bad_json_is_refused,
-    claim_media_type_is_needed,
-    claim_unknown_ids_are_refused,
-    claim_polls_need_an_id,
-    claim_other_paths_are_unknown,
-    claim_other_methods_are_refused,
-    claim_refusals_are_well_formed,
-    claim_refusals_cost_nothing,
-)
-"""Claims about refusals: a server that keeps them creates nothing, so that they cost nothing."""
-
-PAID: tuple[Claim, ...] = (
-    claim_generations_are_created,
-    claim_valid_payloads_are_accepted,
-    claim_undeclared_members_are_taken,
-    claim_media_type_may_have_parameters,
-    claim_every_path_leads_there,
-    claim_ids_are_their_own,
-    claim_ids_are_taken_whole,
-    claim_statuses_go_forward,
-    claim_answers_fit,
-    claim_reading_changes_nothing,
-    claim_refusals_change_nothing,
-    claim_generations_are_independent,
-    claim_videos_can_be_had,
-    claim_success_costs_its_price,
-    claim_failures_are_told,
-)
-"""Claims that create generations, which the true service bills."""
-
-CLAIMS = (*FREE, *PAID)
-
-_NEEDS: Mapping[Claim, str] = {
-    claim_refusals_cost_nothing: "spent",
-    claim_success_costs_its_price: "spent",
-    claim_failures_are_told: "play",
+Need = Literal["spent", "play", "hypothesis", "schemathesis"]
+_MISSING = {
+    "spent": "it is not known what the server has billed",
+    "play": "the server cannot be told to let a generation fail",
 }
 
 
-def applies(claim: Claim, target: Target) -> bool:
-    """Does the target have what the claim looks at?"""
-    return claim not in _NEEDS or getattr(target, _NEEDS[claim]) is not None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One promise of the contract. Call it with a target: it raises ContractBroken, or a group of them, if that breaks it.
+
+    `place` is where the documents say so, as in `place_of`. `free` claims can be checked without creating anything;
+    `on_paid` ones can be checked on one generation that somebody pays for. `needs` is a member that the target must have, or a
+    package that must be installed (None: neither). `hint` says what to do about a finding ("": nothing special).
+    """
+
+    name: str
+    description: str
+    place: str
+    verify: Callable[[Target], None]
+    free: bool = False
+    on_paid: bool = False
+    needs: Need | None = None
+    hint: str = ""
+
+    def __call__(self, target: Target) -> None:
+        self.verify(target)
+
+    def why_skipped(self, target: Target) -> str | None:
+        """Return why this cannot be checked on a target; None if it can."""
+        if self.needs is None:
+            return None
+        if self.needs in _MISSING:
+            return _MISSING[self.needs] if getattr(target, self.needs) is None else None
+        missing = f'{self.needs} is not installed: pip install "kling-contract[testing]"'
+        return missing if importlib.util.find_spec(self.needs) is None else None
+
+
+def claim(
+    *, place: str, free: bool = False, on_paid: bool = False, needs: Need | None = None, hint: str = ""
+) -> Callable[[Callable[[Target], None]], Claim]:
+    """Turn a function into a Claim. Its name becomes the claim's name, its docstring, one sentence, the description."""
+
+    def enter(verify: Callable[[Target], None]) -> Claim:
+        return Claim(
+            name=verify.__name__.replace("_", "-"),
+            description=verify.__doc__ or "",
+            place=place,
+            verify=verify,
+            free=free,
+            on_paid=on_paid,
+            needs=needs,
+            hint=hint,
+        )
+
+    return enter
+
+
+def claims_of(module: ModuleType) -> tuple[Claim, ...]:
+    """Return the claims that a module defines, in the order of their definition."""
+    found = [value for value in vars(module).values() if isinstance(value, Claim)]
+    return tuple(each for each in found if each.verify.__module__ == module.__name__)

@@ -1,4 +1,4 @@
-"""The time limit of a check, and a clock that minds it."""
+"""The time limit of a check, and a clock that keeps to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LONGEST = 7 * 86_400.0
 
 
 class DeadlineExceeded(Exception):
-    """The time limit of the whole run is over."""
+    """The time limit of the whole check is over."""
 
 
 class Deadline:
-    """The time limit of a run, in real seconds. Raise ValueError unless it is more than 0 and at most LONGEST."""
+    """The time limit of a check, in real seconds. Raise ValueError unless it is more than 0 and at most LONGEST."""
 
     def __init__(self, seconds: float, clock: Clock | None = None) -> None:
         if not 0 < seconds <= LONGEST:
@@ -25,7 +25,7 @@ class Deadline:
         self._end = self._clock.now() + seconds
 
     def remaining(self) -> float:
-        """Return the seconds left. Raise DeadlineExceeded when there are none."""
+        """Return the seconds left. Raise DeadlineExceeded if there are none."""
         left = self._end - self._clock.now()
         if left <= 0:
             raise DeadlineExceeded
@@ -41,7 +41,7 @@ class BoundedClock(SystemClock):
         self._longest = longest
 
     def without_waiting(self) -> BoundedClock:
-        """Return one that never waits, for whoever does not need to: the time passes by itself."""
+        """Return a copy whose `sleep` does not wait."""
         return BoundedClock(self._deadline, longest=0.0)
 
     def sleep(self, seconds: float) -> None:

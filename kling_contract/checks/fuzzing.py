@@ -1,4 +1,4 @@
-"""What does schemathesis find in a server, of which it knows the OpenAPI document alone? All its checks, in all its phases."""
+"""schemathesis against a server, knowing the OpenAPI document alone: all its checks, in all its phases."""
 
 from __future__ import annotations
 
@@ -21,22 +21,21 @@ from kling_contract.redaction import redacted
 from kling_contract.validation import validate
 from kling_contract.violation import has_errors
 
-__all__ = ["PHASES", "Attack", "attack"]
+__all__ = ["PHASES", "FuzzResult", "fuzz"]
 
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 _EXAMPLES = 15
 _DROPPED = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding"})
-_ACCEPTED_RUBBISH = "negative_data_rejection"
-# The checks of the status with which one refuses
-_OF_A_REFUSAL = frozenset({"status_code_conformance", "unsupported_method"})
+_INVALID_ACCEPTED = "negative_data_rejection"
+_ABOUT_REFUSALS = frozenset({"status_code_conformance", "unsupported_method"})
 
 
 @dataclass(frozen=True, slots=True)
-class Attack:
-    """What became of an attack: how often each check was made, how each phase ended, and what was broken.
+class FuzzResult:
+    """What schemathesis found: how often it made each check, how each phase ended, and what was broken.
 
-    Each kind is there once, with the smallest request that shows it. `errors` are those of schemathesis itself.
+    Each kind of violation is there once, with the smallest request that shows it. `errors` are those of schemathesis itself.
     """
 
     checks: Counter[str] = field(default_factory=Counter)
@@ -45,17 +44,17 @@ class Attack:
     errors: list[str] = field(default_factory=list)
 
 
-def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examples: int = _EXAMPLES) -> Attack:
-    """Let schemathesis attack a server through the target's own client, with so many examples for each operation.
+def fuzz(target: Target, *, seed: int, phases: Collection[str] = PHASES, examples: int = _EXAMPLES) -> FuzzResult:
+    """Run schemathesis on a server through the target's own client, with so many examples for each operation.
 
-    What the service is known to take although the documents forbid it counts for nothing. Raise whatever that client raises
-    besides httpx.RequestError.
+    What the service is known to accept, although the documents forbid it, is not a violation. Raise whatever that client
+    raises besides httpx.RequestError.
     """
     contract = target.contract
     relay = _Relay(target)
     schema = schemathesis.openapi.from_dict(contract.bundled(), config=_config(target, seed, phases, examples))
     schema.app = relay
-    found = Attack()
+    found = FuzzResult()
     broken: dict[tuple[str, str], ContractBroken] = {}
     with _crashes(found.errors):
         stream = from_schema(schema).execute()
@@ -70,10 +69,10 @@ def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examp
                         for check in checks:
                             found.checks[check.name] += 1
                             if check.failure_info is not None:
-                                asked = event.recorder.interactions[case]
-                                if check.name != _ACCEPTED_RUBBISH or not _is_taken(asked.request, target):
-                                    kind = (asked.request.method, check.failure_info.failure.title)
-                                    shown = _broken(asked, check, target.key)
+                                exchange = event.recorder.interactions[case]
+                                if check.name != _INVALID_ACCEPTED or not _is_tolerated(exchange.request, target):
+                                    kind = (exchange.request.method, check.failure_info.failure.title)
+                                    shown = _broken(exchange, check, target.key)
                                     broken[kind] = min(broken.get(kind, shown), shown, key=_size)
             if relay.ended is not None:
                 stream.stop()
@@ -86,10 +85,10 @@ def attack(target: Target, *, seed: int, phases: Collection[str] = PHASES, examp
 
 @contextmanager
 def _crashes(errors: list[str]) -> Iterator[None]:
-    """Note where schemathesis, or a thread of its, falls over an answer; it would print a traceback, and leave out the rest."""
+    """Collect the crashes of schemathesis and its threads over a response; they would print a traceback and lose the rest."""
 
     def note(kind: type[BaseException], crash: BaseException | None) -> None:
-        errors.append(f"schemathesis cannot read an answer: {kind.__name__}: {crash}")
+        errors.append(f"schemathesis cannot read a response: {kind.__name__}: {crash}")
 
     def in_thread(failed: threading.ExceptHookArgs) -> None:
         if failed.thread is not None and failed.thread.name.startswith("schemathesis"):
@@ -100,17 +99,17 @@ def _crashes(errors: list[str]) -> Iterator[None]:
     others, threading.excepthook = threading.excepthook, in_thread
     try:
         yield
-    except Exception as crash:  # noqa: BLE001  # whatever it is, another program fell over an answer of the server
+    except Exception as crash:  # noqa: BLE001  # whatever it is: another program crashed over a response
         note(type(crash), crash)
     finally:
         threading.excepthook = others
 
 
 class _Relay:
-    """An ASGI application that passes each request on through the target's client.
+    """An ASGI application that sends each request on through the target's client.
 
-    `silent` are the requests that nobody answered, `failed` whether there were any, or some that this client cannot even say;
-    `ended` is what ends the attack: the client raised it.
+    `silent` are the requests without a response; `failed` says whether there were any, or any that this client cannot send.
+    `ended` is what the client raised to end the run.
     """
 
     def __init__(self, target: Target) -> None:
@@ -143,7 +142,7 @@ class _Relay:
         except Exception as ended:
             self.ended = ended
             raise
-        key = self._target.key  # schemathesis cuts what it tells, so that the key must be hidden before
+        key = self._target.key  # schemathesis cuts what it reports, so that the key must be masked before
         kept = [(name, redacted(value, key)) for name, value in response.headers.items()]
         fields = [
             (n.lower().encode(), v.encode("latin-1", "replace")) for n, v in kept if n.lower() != "content-length"
@@ -156,8 +155,8 @@ def _config(target: Target, seed: int, phases: Collection[str], examples: int) -
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
-            "base-url": target.origin,  # where a finding says that it can be asked again
-            # in the schema's own spelling, or schemathesis cannot take it away to see what comes without
+            "base-url": target.origin,  # findings show requests to this URL
+            # in the schema's own spelling, or schemathesis cannot leave it out to see what happens without
             "headers": {name.title(): value for name, value in target.authorization.items()},
             "generation": {
                 "mode": "all",
@@ -182,20 +181,27 @@ def _size(broken: ContractBroken) -> int:
     return len(broken.request.content)
 
 
-def _is_taken(request: Any, target: Target) -> bool:
-    """Is it known that the service takes the body of this request, although its schema does not?"""
+def _is_tolerated(request: Any, target: Target) -> bool:
+    """Whether the service is known to accept the body of this request, although its schema does not."""
     strict, lax = (
-        validate(request.body or b"", contract=target.contract, strictness=each) for each in ("strict", "lax")
+        validate(request.body or b"", contract=target.contract, strictness=strictness)
+        for strictness in ("strict", "lax")
     )
     return has_errors(strict) and not has_errors(lax)
 
 
-def _broken(asked: Any, check: Any, key: str) -> ContractBroken:
-    sent, got, failure = asked.request, asked.response, check.failure_info.failure
+def _broken(exchange: Any, check: Any, key: str) -> ContractBroken:
+    sent, response, failure = exchange.request, exchange.response, check.failure_info.failure
     headers = {name: values[0] for name, values in sent.headers.items()}
     request = httpx.Request(sent.method, sent.uri, headers=headers, content=sent.body or b"")
-    wrong = " ".join(f"{failure.title}: {failure.message}".split())
-    body = bytes(got.content or b"").decode("utf-8", "replace") if got is not None else ""
-    came = "no answer" if got is None else excerpt(f"{got.status_code} {body}".rstrip(), key)
-    assumed = check.name in _OF_A_REFUSAL and got is not None and 400 <= got.status_code < 500
-    return ContractBroken(f"{came}\n{wrong}", request=request, came=came, wrong=wrong, assumed=assumed)
+    problem = " ".join(f"{failure.title}: {failure.message}".split())
+    body = bytes(response.content or b"").decode("utf-8", "replace") if response is not None else ""
+    actual = "no response" if response is None else excerpt(f"{response.status_code} {body}".rstrip(), key)
+    return ContractBroken(
+        f"{actual}\n{problem}",
+        request=request,
+        expected="what the OpenAPI document says",
+        actual=actual,
+        problem=problem,
+        assumed=check.name in _ABOUT_REFUSALS and response is not None and 400 <= response.status_code < 500,
+    )

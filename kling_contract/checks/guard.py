@@ -1,4 +1,4 @@
-"""How is a stranger's server asked without harm? An httpx transport that holds back what could be billed, and bounds what comes."""
+"""The transport of a check: it holds back requests that could be billed, and limits the size and time of responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kling_contract.violation import has_errors
 
 __all__ = [
     "ClientTransport",
-    "Guard",
+    "CreationGuard",
     "NoCookies",
     "UnexpectedCreation",
     "excerpt",
@@ -35,25 +35,25 @@ __all__ = [
 
 
 _SAFE = {"GET", "HEAD", "OPTIONS"}
-_ANSWER_LIMIT = 10_000_000  # bytes of an answer of the API's
+_RESPONSE_LIMIT = 10_000_000  # bytes of a response of the API
 _VIDEO_LIMIT = 200_000_000
 _TIMEOUTS = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 30.0}
 _EXCERPT = 400  # characters of a server's text that a finding repeats
-_DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # they speak of the body on the wire
+_DROPPED = {b"content-encoding", b"transfer-encoding", b"content-length"}  # they describe the body on the wire
 
 
 class UnexpectedCreation(ContractBroken):
-    """A request that must create nothing was accepted. `generation_id` is what came of it (None: the answer does not say)."""
+    """A request that must not create anything was accepted. `generation_id` is what it created (None: not known)."""
 
     generation_id: str | None = None
 
 
-class Guard(httpx.BaseTransport):
-    """Passes requests on, but for those that could create a generation when no more may be created.
+class CreationGuard(httpx.BaseTransport):
+    """Sends requests, except those that could create a generation when no more may be created.
 
-    `creations` is how many may be (None: any number). Which body could create one is decided by the documents of every revision,
-    not by what a caller means to do. When one that could not is accepted all the same, as the status line says, UnexpectedCreation
-    is raised, without `key`, and nothing is passed on any more. `sent` counts requests; `made` the bodies that could create.
+    `creations` is how many may be (None: any number). The documents of every revision decide which body could create one, not
+    the intention of a caller. If another request is accepted all the same, as the status line says, UnexpectedCreation is
+    raised, without `key`, and nothing is sent any more. `sent` counts requests; `made` those that could create.
     """
 
     def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, key: str, creations: int | None = 0) -> None:
@@ -69,20 +69,21 @@ class Guard(httpx.BaseTransport):
 
     @property
     def stopped(self) -> bool:
-        """Was a request accepted that must create nothing?"""
+        """Whether a request was accepted that must not create anything."""
         return self._accepted is not None
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return the whole answer.
+        """Send a request and return the whole response.
 
-        Raise DeadlineExceeded, UnexpectedCreation, or what httpx raises when no answer came.
+        Raise DeadlineExceeded, UnexpectedCreation, or what httpx raises if no response came.
         """
         body = request.read()
-        fit = self._creations is not None and request.method not in _SAFE and self._could_create(body)
+        guarded = self._creations is not None and request.method not in _SAFE
+        could_create = guarded and self._could_create(body)
         with self._lock:
             if self._accepted is not None:
                 raise self._accepted
-            if fit:
+            if could_create:
                 if self._creations is not None and self.made >= self._creations:
                     raise RuntimeError(
                         f"held back: {request.method} {request.url} could create generation {self.made + 1}, "
@@ -95,11 +96,11 @@ class Guard(httpx.BaseTransport):
             **request.extensions,
             "timeout": {name: min(limit, left) for name, limit in _TIMEOUTS.items()},
         }
-        streamed = self._answer(request)
-        unwanted = self._creations is not None and not fit and request.method not in _SAFE and streamed.is_success
+        streamed = self._send(request)
+        unwanted = guarded and not could_create and streamed.is_success
         body, broken = self._read(streamed, request)
         if unwanted:
-            self._accepted = _accepted(request, streamed.status_code, body, broken, self._key)
+            self._accepted = _unexpected(request, streamed.status_code, body, broken, self._key)
             raise self._accepted
         if broken is not None:
             raise broken
@@ -112,38 +113,40 @@ class Guard(httpx.BaseTransport):
     def _could_create(self, body: bytes) -> bool:
         return not all(has_errors(validate(body, contract=each)) for each in self._contracts)
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _send(self, request: httpx.Request) -> httpx.Response:
         try:
             streamed = self._inner.handle_request(request)
-        except UnicodeError as unusable:  # a host name, given by a server in a link, that the resolver cannot write
-            raise httpx.ConnectError(f"{request.url.host!r} is no host name: {unusable}", request=request) from unusable
+        except UnicodeError as unusable:  # a server gave a link whose host name cannot be resolved
+            raise httpx.ConnectError(
+                f"{request.url.host!r} is not a host name: {unusable}", request=request
+            ) from unusable
         streamed.request = request
         return streamed
 
     def _read(
         self, streamed: httpx.Response, request: httpx.Request
     ) -> tuple[bytes, httpx.RequestError | DeadlineExceeded | None]:
-        """Return the body of an answer; or what came of it, and why no more did."""
-        limit = _ANSWER_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+        """Return the body of a response, or what came of it and why no more did."""
+        limit = _RESPONSE_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
         body = bytearray()
         try:
             for piece in streamed.iter_bytes():
                 self._deadline.remaining()
                 body += piece
                 if len(body) > limit:
-                    raise httpx.ReadError(f"it has more than {limit:,} bytes, and was not read on")
+                    raise httpx.ReadError(f"it has more than {limit:,} bytes, and was not read to its end")
         except DeadlineExceeded as over:
             return bytes(body), over
         except httpx.RequestError as broken:
-            told = f"the answer began with {streamed.status_code}, and could not be read: {why_silent(broken)}"
-            return bytes(body), type(broken)(told, request=request)
+            why = f"the response began with {streamed.status_code}, and could not be read: {why_silent(broken)}"
+            return bytes(body), type(broken)(why, request=request)
         finally:
             streamed.close()
         return bytes(body), None
 
 
 class NoCookies(DefaultCookiePolicy):
-    """Takes no cookie from a server, so that no request depends on the answer to one before."""
+    """Takes no cookie from a server, so that no request depends on the response to an earlier one."""
 
     def set_ok(self, cookie: Cookie, request: Request) -> bool:
         return False
@@ -162,15 +165,15 @@ class ClientTransport(httpx.BaseTransport):
         self._broken = SyncHttpAdapter(http, SystemClock()).transport_errors
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Whatever the client raises where no answer came becomes an httpx.TransportError."""
+        """Send a request. Whatever the client raises if no response came becomes an httpx.TransportError."""
         headers = {name: value for name, value in request.headers.items() if name not in ("host", "content-length")}
         opened = self._http.stream(request.method, str(request.url), headers=headers, content=request.content or None)
         try:
-            answer = opened.__enter__()
+            response = opened.__enter__()
         except self._broken as broken:
             raise httpx.TransportError(str(broken), request=request) from broken
-        kept = [(name, value) for name, value in answer.headers.items() if name.lower().encode() not in _DROPPED]
-        return httpx.Response(answer.status_code, headers=kept, stream=_Body(opened, answer, self._broken))
+        kept = [(name, value) for name, value in response.headers.items() if name.lower().encode() not in _DROPPED]
+        return httpx.Response(response.status_code, headers=kept, stream=_Body(opened, response, self._broken))
 
     def close(self) -> None:
         """Give the client its own cookies back. It stays open: it is not ours."""
@@ -179,16 +182,16 @@ class ClientTransport(httpx.BaseTransport):
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer that a client has begun to read."""
+    """The body of a response that a client has begun to read."""
 
-    def __init__(self, opened: AbstractContextManager[Any], answer: Any, broken: tuple[type[Exception], ...]) -> None:
+    def __init__(self, opened: AbstractContextManager[Any], response: Any, broken: tuple[type[Exception], ...]) -> None:
         self._opened = opened
-        self._answer = answer
+        self._response = response
         self._broken = broken
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._answer.iter_bytes()
+            yield from self._response.iter_bytes()
         except self._broken as broken:
             raise httpx.ReadError(str(broken)) from broken
 
@@ -197,43 +200,44 @@ class _Body(httpx.SyncByteStream):
 
 
 def excerpt(text: str, key: str, *, most: int = _EXCERPT) -> str:
-    """Return the first `most` characters of a text, without the key: it is hidden first, or half of it could be left."""
+    """Return the first `most` characters of a text with the key masked: first masked, then cut, or half of it could be left."""
     return shorten(text, most, key=key)
 
 
 def without_key(body: bytes, key: str) -> bytes:
-    """Return a body without the key, and without those keys that were made of it to be wrong."""
+    """Return a body with the key masked, and the wrong variants that are derived from it."""
     return mask_bytes(body, *variants(key))
 
 
 def unanswered(silent: httpx.RequestError) -> ContractBroken:
-    """Return what it means that no answer came."""
+    """Return the violation that no response came."""
     why = why_silent(silent)
-    return ContractBroken(why, request=silent.request, came=f"no answer: {why}", wrong="an answer")
+    return ContractBroken(why, request=silent.request, expected="a response", actual=f"no response: {why}")
 
 
 def why_silent(silent: httpx.RequestError) -> str:
-    """Say in words why no answer came."""
+    """Return in words why no response came."""
     return str(silent) or {"ReadTimeout": "it took too long"}.get(type(silent).__name__, type(silent).__name__)
 
 
-def _accepted(
+def _unexpected(
     request: httpx.Request, status: int, body: bytes, broken: httpx.RequestError | DeadlineExceeded | None, key: str
 ) -> UnexpectedCreation:
     try:
-        told = parse(body)
+        value = parse(body)
     except InvalidJson:
-        told = None
-    found = told.get("id") if isinstance(told, dict) else None
-    what = f"generation {found} was created" if isinstance(found, str) else "something was created"
-    came = excerpt(f"{status} {body.decode('utf-8', 'replace')}".rstrip(), key)
+        value = None
+    found = value.get("id") if isinstance(value, dict) else None
+    what = f"generation {found}" if isinstance(found, str) else "something"
+    actual = excerpt(f"{status} {body.decode('utf-8', 'replace')}".rstrip(), key)
     if broken is not None:
-        came += " (the time was over before its end)" if isinstance(broken, DeadlineExceeded) else f" ({broken})"
-    accepted = UnexpectedCreation(
-        f"{request.method} {request.url.path} was answered {came}",
+        actual += " (the time was over before its end)" if isinstance(broken, DeadlineExceeded) else f" ({broken})"
+    unexpected = UnexpectedCreation(
+        f"{request.method} {request.url.path} returned {actual}",
         request=request,
-        came=came,
-        wrong=f"it must be refused: {what}, which may be billed; nothing more was asked",
+        expected="a refusal",
+        actual=actual,
+        problem=f"{what} was created, which may be billed; nothing more was sent",
     )
-    accepted.generation_id = found if isinstance(found, str) else None
-    return accepted
+    unexpected.generation_id = found if isinstance(found, str) else None
+    return unexpected

@@ -1,127 +1,77 @@
-"""How is a server asked when asking must cost nothing, or no more than agreed? Targets whose creates are doomed, or made once."""
+"""Restricted targets: on one no generation can be created, on the other exactly one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
-from kling_contract.checks.target import Target
+from kling_contract.checks.target import Creates, Target
 from kling_contract.contract import Contract, revisions
-from kling_contract.errors import ContractBroken, InvalidJson
+from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
 
-__all__ = ["RecordingTarget", "SingleCreateTarget", "UncreatableTarget"]
+__all__ = ["MODEL", "ImpossibleCreates", "SingleCreate", "uncreatable"]
 
-_MODEL = "model"
+MODEL = "model"
 _NO_MODEL = "kling-contract/no-such-model"
-_CROWD = 8  # callers at a time
 
 
-class _Of(Target):
-    """A target that behaves otherwise, made of one as it is."""
+class ImpossibleCreates(Creates):
+    """Sends creates for an unknown model only, whatever else is wrong with them.
 
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, target: Target) -> Self:
-        """Return `target`, changed."""
-        return cls(**{each.name: getattr(target, each.name) for each in fields(Target)})
-
-
-class UncreatableTarget(_Of):
-    """A target that no generation can be created on: every create, whatever else is wrong with it, is for an unknown model.
-
-    A server may accept what the documents forbid, and bill it. With two things wrong it may refuse for either of them.
+    A server may accept what the documents forbid, and bill it. With two things wrong it may refuse a create for either.
     """
 
-    __slots__ = ()
+    possible = False
 
-    def minimal_payload(self) -> dict[str, Any]:
-        return {**Target.minimal_payload(self), _MODEL: _NO_MODEL}
-
-    def create(
-        self,
-        payload: Any = None,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        path: str | None = None,
-    ) -> Any:
-        content = json.dumps(self.minimal_payload() if payload is None else payload).encode() if body is None else body
-        return Target.create(self, body=_doomed(content), headers=headers, path=path)
-
-    def must_refuse(self, response: Any, reason: str, why: str = "") -> None:
-        reasons = self.contract.observed.refusals.reasons
-        created = response.request.method == self.creation.method
-        if created and response.status_code == reasons["invalid_body"].status_code:
-            return
-        Target.must_refuse(self, response, reason, why)
+    def send(self, post: Callable[[bytes], Any], body: bytes) -> Any:
+        return post(_with_unknown_model(body))
 
 
-class SingleCreateTarget(_Of):
-    """A target on which all creates are one: the first is sent, with `payload`, and its answer is given ever after."""
+class SingleCreate(Creates):
+    """Sends the first create only, with a payload of its own, and returns its response to all later ones."""
 
-    __slots__ = ("_answer", "payload")
-    payload: Mapping[str, Any]
-    _answer: Any
-
-    @classmethod
-    def of_payload(cls, target: Target, payload: Mapping[str, Any]) -> SingleCreateTarget:
-        """Return a target whose one create sends `payload`."""
-        once = cls.of(target)
-        object.__setattr__(once, "payload", payload)
-        object.__setattr__(once, "_answer", None)
-        return once
+    def __init__(self, payload: Mapping[str, Any]) -> None:
+        self.response: Any = None
+        self._body = json.dumps(payload).encode()
 
     @property
-    def made(self) -> bool:
-        """Was the create accepted?"""
-        return self._answer is not None and self._answer.is_success
+    def accepted(self) -> bool:
+        """Was the create sent and accepted?"""
+        return self.response is not None and self.response.is_success
 
-    def create(self, payload: Any = None, **changed: Any) -> Any:
-        if self._answer is None:
-            object.__setattr__(self, "_answer", Target.create(self, self.payload))
-        return self._answer
-
-
-class RecordingTarget(_Of):
-    """A target that remembers in `seen` every broken promise, so that none is lost that does not come again."""
-
-    __slots__ = ("seen",)
-    seen: list[ContractBroken]
-
-    @classmethod
-    def of(cls, target: Target) -> RecordingTarget:
-        """Return `target`, with nothing seen yet."""
-        witnessed = super().of(target)
-        object.__setattr__(witnessed, "seen", [])
-        return witnessed
-
-    def broken(self, response: Any, wrong: str, *, assumed: bool = False) -> ContractBroken:
-        broken = Target.broken(self, response, wrong, assumed=assumed)
-        self.seen.extend([] if assumed else [broken])
-        return broken
+    def send(self, post: Callable[[bytes], Any], body: bytes) -> Any:
+        if self.response is None:
+            self.response = post(self._body)
+        return self.response
 
 
-def _doomed(body: bytes) -> bytes:
-    """Return a body in which no model is one that any revision knows; an object names one that is unknown."""
+def uncreatable(target: Target) -> Target:
+    """Return a target like this one, on which no generation can be created."""
+    payload = {**target.minimal_payload(), MODEL: _NO_MODEL}
+    return replace(target, payload=payload, creates=ImpossibleCreates())
+
+
+def _with_unknown_model(body: bytes) -> bytes:
+    """Return a body that names no model of any revision; an object names one that is unknown."""
     for known in _known_models():
         body = body.replace(known, _NO_MODEL.encode())
     try:
         value = parse(body)
     except InvalidJson:
         return body
-    if isinstance(value, dict) and value.get(_MODEL) != _NO_MODEL:
-        return json.dumps({**value, _MODEL: _NO_MODEL}).encode()
+    if isinstance(value, dict) and value.get(MODEL) != _NO_MODEL:
+        return json.dumps({**value, MODEL: _NO_MODEL}).encode()
     return body
 
 
 def _known_models() -> list[bytes]:
+    """Return the models of all revisions, the longest first: one may be the beginning of another."""
     listed = {
         model
         for revision in revisions()
-        for model in Contract.load(revision).request_schema["properties"][_MODEL].get("enum", ())
+        for model in Contract.load(revision).request_schema["properties"][MODEL].get("enum", ())
     }
     return sorted((model.encode() for model in listed), key=len, reverse=True)

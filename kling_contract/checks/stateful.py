@@ -1,4 +1,7 @@
-"""Does a server keep the contract, whatever is done to it, in whichever order? A state machine over any server and clock."""
+"""A state machine that checks a server of any kind and clock: whatever is done, in any order, gets the right response.
+
+Longer than other modules, because the rules of a machine of Hypothesis belong in one class.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,12 @@ __all__ = ["GenerationMachine", "machine_for"]
 _WHEN = ("operation", "skip", "times")
 _ROUNDS = 4
 _HONEST = {*_WHEN, "refusal", "status", "latency", "drop", "truncate"}
-_LATEST = 3600.0  # seconds by which an answer is late
+_LATEST = 3600.0  # seconds by which a response is late
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A generation as it was last seen: the answer, what it says, and when it was asked for."""
+    """A generation as it was last seen: the response, what it says, and when the request was sent."""
 
     response: Any
     generation: Generation
@@ -41,36 +44,38 @@ class _Seen:
 
 
 def _of_target(strategy: Callable[..., SearchStrategy[Any]]) -> SearchStrategy[Any]:
-    """Return a strategy for the contract of whichever target the machine has."""
+    """Return a strategy for the contract of the target that the machine has."""
     drawn: SearchStrategy[Any] = st.runner().flatmap(lambda machine: strategy(contract=machine.target.contract))
     return drawn
 
 
 def _failing(*, contract: Contract) -> SearchStrategy[dict[str, Any]]:
-    """Draw scenarios whose faults a caller can tell from honest answers: those that lie hang up instead."""
+    """Draw scenarios whose faults a client can tell from correct responses: those that look correct hang up instead."""
     reasons, least = contract.observed.refusals.reasons, _least_excuse(contract)
 
     def honest(fault: dict[str, Any]) -> dict[str, Any]:
-        if "latency" in fault:  # a server that is there for all examples must not leave the calendar
+        if "latency" in fault:  # one server serves all runs: its clock must stay within the calendar
             fault = {**fault, "latency": min(fault["latency"], _LATEST)}
         status = reasons[fault["refusal"]].status_code if "refusal" in fault else fault.get("status", least)
         if _HONEST.issuperset(fault) and status >= least:
             return fault
         return {name: fault[name] for name in _WHEN if name in fault} | {"drop": "after_processing"}
 
-    return scenarios(contract=contract).map(lambda each: {**each, "faults": list(map(honest, each.get("faults", ())))})
+    return scenarios(contract=contract).map(
+        lambda scenario: {**scenario, "faults": list(map(honest, scenario.get("faults", ())))}
+    )
 
 
 def _least_excuse(contract: Contract) -> int:
-    """Return the least status that says nothing of the request: too many of them, or what is wrong with the server."""
+    """Return the lowest status that says nothing about the request itself: too many requests, or an error of the server."""
     return int(contract.observed.refusals.reasons["too_many_requests"].status_code)
 
 
 class GenerationMachine(RuleBasedStateMachine):
-    """Creates, polls, waits, sends rubbish, asks for strange ids, downloads, lets calls fail; and looks on.
+    """Creates, polls, waits, sends invalid payloads, polls strange ids, downloads, lets calls fail, and checks each response.
 
-    It knows the graph of states and what it did itself, nothing of how the server comes to its answers. Override `connect`,
-    and run `.TestCase`, as with any machine of Hypothesis. A server need not be new for each example.
+    It knows the graph of statuses and what it did itself, not how the server arrives at its responses. Override `connect`, and
+    run `.TestCase`, as with any machine of Hypothesis. The server need not be new for each run.
     """
 
     ids: Bundle[str] = Bundle("ids")
@@ -86,7 +91,7 @@ class GenerationMachine(RuleBasedStateMachine):
             self.target.play(self._calm)
 
     def connect(self) -> Target:
-        """Return the server to hold against the contract."""
+        """Return the server to check."""
         raise NotImplementedError("override connect(), or use machine_for(connect)")
 
     @rule(target=ids, payload=_of_target(valid_requests))
@@ -98,21 +103,22 @@ class GenerationMachine(RuleBasedStateMachine):
     def send_something(self, body: bytes) -> MultipleResults[str]:
         """A body that may be anything is refused, unless it happens to be valid."""
         at = self.target.clock.now()
-        response = self._ask(self.target.create, body=body)
+        response = self._call(self.target.create, body=body)
         if not has_errors(validate(body, contract=self.target.contract)):
             return self._accepted(response, at)
         self._refused(response, "invalid_body")
         return multiple()
 
     @rule(mutation=_of_target(invalid_requests))
-    def send_rubbish(self, mutation: Mutation) -> None:
-        """A payload with one violation is refused, and costs nothing; or is taken, where the service is known to take it."""
+    def send_invalid(self, mutation: Mutation) -> None:
+        """A payload with one violation is refused and costs nothing, unless the service is known to accept it."""
         if not has_errors(validate(mutation.payload, contract=self.target.contract)):
             return
         now, spent = self.target.clock.now(), self._spent()
-        self._refused(self._ask(self.target.create, body=json.dumps(mutation.payload).encode()), "invalid_body")
+        self._refused(self._call(self.target.create, body=json.dumps(mutation.payload).encode()), "invalid_body")
         if self.target.clock.now() == now and self._spent() != spent:
-            raise ContractBroken(f"a refused payload ({mutation.id}) cost {self._spent() - spent}")
+            problem = f"a refused payload ({mutation.id}) cost {self._spent() - spent}"
+            raise ContractBroken(problem, expected="no cost", actual=problem)
 
     @rule(generation_id=ids)
     def poll(self, generation_id: str) -> None:
@@ -121,7 +127,7 @@ class GenerationMachine(RuleBasedStateMachine):
 
     @rule()
     def poll_all(self) -> None:
-        """Two rounds of polls: generations do not get in each other's way."""
+        """Two rounds of polls: generations do not affect each other."""
         for generation_id in [*self._seen, *self._seen]:
             self._look(generation_id)
 
@@ -133,20 +139,18 @@ class GenerationMachine(RuleBasedStateMachine):
     @rule(generation_id=ids, strange=st.text(min_size=1))
     def poll_strange_ids(self, generation_id: str, strange: str) -> None:
         """An id that nobody was given is unknown, however much it looks like one that somebody was."""
-        for each in {
-            strange,
-            generation_id + strange,
-            generation_id[:-1],
-            generation_id.swapcase(),
-        } - self._seen.keys():
-            self._refused(self._ask(self.target.poll, each), "unknown_generation")
+        ids = (strange, generation_id + strange, generation_id[:-1], generation_id.swapcase())
+        for unknown in [
+            each for each in dict.fromkeys(ids) if each not in self._seen
+        ]:  # in order: a seed repeats a run
+            self._refused(self._call(self.target.poll, unknown), "unknown_generation")
 
     @rule(generation_id=ids)
-    def come_without_key(self, generation_id: str) -> None:
+    def call_without_key(self, generation_id: str) -> None:
         """Nobody creates or polls without a key."""
-        self._refused(self._ask(self.target.poll, generation_id, headers={}), "unauthorized")
+        self._refused(self._call(self.target.poll, generation_id, headers={}), "unauthorized")
         media_type = {"content-type": self.target.creation.media_type or ""}
-        self._refused(self._ask(self.target.create, headers=media_type), "unauthorized")
+        self._refused(self._call(self.target.create, headers=media_type), "unauthorized")
 
     @rule(generation_id=ids)
     @precondition(lambda self: not self._troubled)
@@ -158,8 +162,8 @@ class GenerationMachine(RuleBasedStateMachine):
 
     @rule(target=ids, scenario=_of_target(_failing), payload=_of_target(valid_requests))
     @precondition(lambda self: self.target.play is not None and not self._troubled)
-    def go_another_way(self, scenario: dict[str, Any], payload: dict[str, Any]) -> MultipleResults[str]:
-        """From now on new generations go another way, to success or to failure: this one at once."""
+    def create_in_another_scenario(self, scenario: dict[str, Any], payload: dict[str, Any]) -> MultipleResults[str]:
+        """From now on generations follow another scenario, to success or to failure; this one first."""
         assert self.target.play is not None
         self._calm = {**scenario, "faults": []}
         self.target.play(self._calm)
@@ -167,7 +171,7 @@ class GenerationMachine(RuleBasedStateMachine):
 
     @rule()
     def watch(self) -> None:
-        """As long as the documentation waits for a generation, all of them are polled now and then."""
+        """All generations are polled several times, for as long as the documentation waits for one."""
         for _ in range(_ROUNDS):
             self.target.clock.sleep(self.target.contract.observed.polling.timeout / _ROUNDS)
             self.poll_all()
@@ -175,7 +179,7 @@ class GenerationMachine(RuleBasedStateMachine):
     @rule(scenario=_of_target(_failing))
     @precondition(lambda self: self.target.play is not None)
     def trouble(self, scenario: dict[str, Any]) -> None:
-        """From now on calls may fail, and new generations go another way: still each goes forward."""
+        """From now on calls may fail, and new generations follow another scenario: still each moves forward."""
         assert self.target.play is not None
         self.target.play(scenario)
         self._calm = {**scenario, "faults": []}
@@ -191,14 +195,15 @@ class GenerationMachine(RuleBasedStateMachine):
         self._troubled = False
         self.poll_all()
 
-    def _ask(self, send: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Return a sound response. In times of trouble there may be none, and None is returned."""
+    def _call(self, send: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Return a well-formed response; None if there is none because calls fail now."""
         try:
             response = send(*args, **options)
         except self._broken as broken:
             if self._troubled:
                 return None
-            raise ContractBroken(f"no answer came: {broken!r}") from broken
+            why = f"no response came: {broken!r}"
+            raise ContractBroken(why, expected="a response", actual=why) from broken
         if self._troubled and response.status_code >= _least_excuse(self.target.contract):
             return None
         self.target.must_be_sound(response)
@@ -206,7 +211,7 @@ class GenerationMachine(RuleBasedStateMachine):
 
     def _created(self, payload: dict[str, Any]) -> MultipleResults[str]:
         at = self.target.clock.now()
-        return self._accepted(self._ask(self.target.create, payload), at)
+        return self._accepted(self._call(self.target.create, payload), at)
 
     def _refused(self, response: Any, reason: str) -> None:
         if response is not None:
@@ -218,33 +223,35 @@ class GenerationMachine(RuleBasedStateMachine):
             return multiple()
         made = target.generation(response, target.creation)
         if made.id in self._seen:
-            raise target.broken(response, "another generation has this id")
+            raise target.broken(response, "an id of its own", problem="another generation has this id")
         if made.status != target.contract.lifecycle.initial:
-            raise target.broken(response, f"its status must be {target.contract.lifecycle.initial} at first")
+            expected = f"status {target.contract.lifecycle.initial} at first"
+            raise target.broken(response, expected, problem=f"it is {made.status}")
         self._seen[made.id] = _Seen(response, made, at, polled=False)
         return multiple(made.id)
 
     def _look(self, generation_id: str) -> None:
         target, last = self.target, self._seen[generation_id]
         at = target.clock.now()
-        response = self._ask(target.poll, generation_id)
+        response = self._call(target.poll, generation_id)
         if response is None:
             return
         now = target.generation(response, target.polling)
         if now.id != generation_id:
-            raise target.broken(response, "it must show the generation that was asked for")
+            raise target.broken(response, f"generation {generation_id}", problem=f"it is generation {now.id}")
         if not target.contract.lifecycle.allows(last.generation.status, now.status):
-            raise target.broken(
-                response, f"its status was {last.generation.status} before, after which this may not come"
-            )
+            expected = f"a status that may follow {last.generation.status}"
+            raise target.broken(response, expected, problem=f"it is {now.status}")
         if last.at == target.clock.now():
             if last.generation.status != now.status:
-                raise target.broken(response, f"at the same time its status was {last.generation.status}")
+                expected = f"status {last.generation.status}"
+                raise target.broken(response, expected, problem="that was its status at the same time")
             if last.polled and last.response.content != response.content:
-                told = target.shown(last.response)
-                raise target.broken(response, f"at the same time it was answered {told}")
+                problem = f"at the same time it was {target.shown(last.response)}"
+                raise target.broken(response, "the same response", problem=problem)
         if bool(now.videos) != target.contract.lifecycle.succeeded(now.status):
-            raise target.broken(response, "a generation has a video when it has succeeded, and not before")
+            expected = f"{'no ' if now.videos else 'a '}video in status {now.status}"
+            raise target.broken(response, expected)
         self._seen[generation_id] = _Seen(response, now, at, polled=True)
 
     def _spent(self) -> float:
@@ -252,7 +259,7 @@ class GenerationMachine(RuleBasedStateMachine):
 
 
 def machine_for(connect: Callable[[], Target]) -> type[GenerationMachine]:
-    """Return a machine for the server that `connect` returns, asked anew for each example.
+    """Return a machine for the server that `connect` returns; it is called anew for each run.
 
     In a test module, `TestServer = machine_for(connect).TestCase` runs it.
     """

@@ -1,4 +1,4 @@
-"""How is a fake on a port steered from outside? Its clock, its books and its scenario, by its control path."""
+"""A client of the control API of a fake on a port: it moves the clock, reads the ledger and changes the scenario."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _PREFIX = "/_fake"
 
 
 class FakeControl:
-    """A fake server of ours, with its control path. It is a Clock: `sleep` moves the fake's time, and nobody waits."""
+    """This project's fake server, by its control API. It is a Clock: `sleep` moves the fake's time, and nobody waits."""
 
-    def __init__(self, ask: Callable[[str, str, bytes | None], httpx.Response]) -> None:
-        self._ask = ask
-        self._scenario = _object(self._told("GET", "scenario"))
+    def __init__(self, send: Callable[[str, str, bytes | None], httpx.Response]) -> None:
+        self._send = send
+        self._scenario = _object(self._call("GET", "scenario"))
         self._delays = _delays(self._scenario)
         self._stands_at: float | None = None
 
     @classmethod
     def at(cls, base_url: str, http: httpx.Client) -> FakeControl | None:
-        """Return the fake at a URL; None when what answers there is none of ours, or follows the real time."""
+        """Return the fake at a URL; None if the server there is not this project's fake, or follows the real time."""
 
-        def ask(method: str, path: str, body: bytes | None) -> httpx.Response:
+        def send(method: str, path: str, body: bytes | None) -> httpx.Response:
             headers = {"content-type": "application/json"} if body else {}
             return http.request(method, f"{base_url}{_PREFIX}/{path}", headers=headers, content=body)
 
         try:
-            fake = cls(ask)
+            fake = cls(send)
             fake.now()
             fake.sleep(0)
         except (ContractBroken, httpx.HTTPError):
@@ -42,71 +42,67 @@ class FakeControl:
         return fake
 
     def now(self) -> float:
-        """Return the fake's time. A clock that stands still is asked once, and then after each move.
+        """Return the fake's time. A clock that stands still is read once, and then after each move.
 
-        Where calls meet delays, each of them moves it.
+        With delays in the scenario, each call moves it.
         """
-        return self._read(self._told("GET", "clock")) if self._stands_at is None else self._stands_at
+        return self._read(self._call("GET", "clock")) if self._stands_at is None else self._stands_at
 
     def sleep(self, seconds: float) -> None:
         """Move the fake's time on."""
-        self._read(self._told("POST", "clock", {"advance": max(0.0, seconds)}))
+        self._read(self._call("POST", "clock", {"advance": max(0.0, seconds)}))
 
     async def asleep(self, seconds: float) -> None:
         """Move the fake's time on, as `sleep` does."""
         self.sleep(seconds)
 
     def spent(self) -> float:
-        """Return what has been booked."""
-        return self._number(self._told("GET", "ledger"), "booked")
+        """Return what has been billed."""
+        return self._number(self._call("GET", "ledger"), "booked")
 
     def play(self, scenario: Mapping[str, Any]) -> None:
-        """Let the fake go on with another scenario; `{}` is the one that it had at first."""
+        """Make the fake follow another scenario; `{}` is the one that it had at first."""
         played = scenario or self._scenario
-        self._told("POST", "scenario", played)
+        self._call("POST", "scenario", played)
         self._stands_at, self._delays = None, _delays(played)
 
-    def _read(self, told: httpx.Response) -> float:
-        now, rate = self._number(told, "now"), self._number(told, "rate")
+    def _read(self, response: httpx.Response) -> float:
+        now, rate = self._number(response, "now"), self._number(response, "rate")
         self._stands_at = None if rate or self._delays else now
         return now
 
-    def _told(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        response = self._ask(method, path, None if body is None else json.dumps(body).encode())
+    def _call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        response = self._send(method, path, None if body is None else json.dumps(body).encode())
         if response.status_code != httpx.codes.OK:
-            raise _broken(response, "must answer with 200")
+            raise _broken(response, "200")
         return response
 
-    def _number(self, told: httpx.Response, name: str) -> float:
-        value = _object(told).get(name)
+    def _number(self, response: httpx.Response, name: str) -> float:
+        value = _object(response).get(name)
         try:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return float(value)
         except OverflowError:
             pass
-        raise _broken(told, f"must answer with a number as {name!r}")
+        raise _broken(response, f"a number as {name!r}")
 
 
-def _object(told: httpx.Response) -> Mapping[str, Any]:
-    """Return the object that an answer holds. Raise ContractBroken for any other answer."""
+def _object(response: httpx.Response) -> Mapping[str, Any]:
+    """Return the object in a response. Raise ContractBroken for any other response."""
     try:
-        value = parse(told.content)
+        value = parse(response.content)
     except InvalidJson as bad:
-        raise _broken(told, f"must answer with JSON ({bad})") from bad
+        raise _broken(response, f"JSON ({bad})") from bad
     if not isinstance(value, dict):
-        raise _broken(told, "must answer with a JSON object")
+        raise _broken(response, "a JSON object")
     return value
 
 
-def _broken(told: httpx.Response, wrong: str) -> ContractBroken:
-    path, text = told.request.url.path, told.content.decode("utf-8", "replace")
-    came = f"{told.status_code} {text}".rstrip()  # whole: who knows the key hides it, and then cuts
-    return ContractBroken(
-        f"the fake's control path {path} {wrong}",
-        request=told.request,
-        came=came,
-        wrong=f"the fake's control path {path} {wrong}",
-    )
+def _broken(response: httpx.Response, expected: str) -> ContractBroken:
+    path, text = response.request.url.path, response.content.decode("utf-8", "replace")
+    expected = f"{expected} from the control API of the fake, {path}"
+    actual = f"{response.status_code} {text}".rstrip()  # whole: whoever knows the key masks it, and then cuts
+    return ContractBroken(f"expected {expected}", request=response.request, expected=expected, actual=actual)
 
 
 def _delays(scenario: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Claims about the fake under an attack that knows the OpenAPI document alone: schemathesis, with all its checks and phases."""
+"""Claims about schemathesis, which knows the OpenAPI document alone, with all its checks and phases, against the fake."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from fake_server import FakeServer
-from kling_contract.checks.fuzzing import PHASES, Attack, attack
-from kling_contract.checks.runner import Inspection
+from kling_contract.checks.exploration_claims import schemathesis as schemathesis_finds_nothing
+from kling_contract.checks.fuzzing import PHASES, FuzzResult, fuzz
+from kling_contract.checks.runner import CheckRun
 from kling_contract.contract import Contract, revisions
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
@@ -26,31 +27,31 @@ from tests.support.targets import KEY, in_process, over_a_port
 
 
 @pytest.fixture(scope="module", params=["in process", "over the wire"])
-def attacked(request: pytest.FixtureRequest) -> tuple[FakeServer, Attack]:
+def fuzzed(request: pytest.FixtureRequest) -> tuple[FakeServer, FuzzResult]:
     fake = FakeServer(api_key=KEY, strictness="strict")
     with over_a_port(fake) if request.param == "over the wire" else nullcontext(in_process(fake)) as target:
-        return fake, attack(target, seed=1)
+        return fake, fuzz(target, seed=1)
 
 
-def test_nothing_is_found(attacked: tuple[FakeServer, Attack]) -> None:
+def test_nothing_is_found(fuzzed: tuple[FakeServer, FuzzResult]) -> None:
     """No check of any phase fails, and none is left out."""
-    _, found = attacked
+    _, found = fuzzed
     assert (found.broken, found.errors) == ([], [])
     assert {phase: found.phases[phase] for phase in PHASES} == dict.fromkeys(PHASES, "success")
     load_all_checks()
     assert set(found.checks) >= {check.__name__ for check in CHECKS.get_all()}
 
 
-def test_links_are_followed(attacked: tuple[FakeServer, Attack]) -> None:
-    """Generations that the attack created are polled by it, by the link in the document."""
-    fake, _ = attacked
+def test_links_are_followed(fuzzed: tuple[FakeServer, FuzzResult]) -> None:
+    """Generations that schemathesis created are polled by it, by the link in the document."""
+    fake, _ = fuzzed
     polled = [each.generation_id for each in fake.journal if each.operation == fake.contract.get.id]
     assert len({each for each in polled if each is not None}) > 1
 
 
-def test_verdicts_agree_with_another_validator(attacked: tuple[FakeServer, Attack]) -> None:
+def test_another_validator_agrees(fuzzed: tuple[FakeServer, FuzzResult]) -> None:
     """Of the bodies that were sent as they must be, valid and invalid, those are accepted that another validator accepts."""
-    fake, _ = attacked
+    fake, _ = fuzzed
     contract = fake.contract
     operation = contract.create
     faults = referee(contract.request_schema)
@@ -86,62 +87,61 @@ def test_positive_cases_have_whole_bodies(revision: str) -> None:
     assert seen >= set(contract.request_schema["properties"])
 
 
-def test_what_the_service_takes_counts_for_nothing() -> None:
-    """A server that takes what the service is known to take, although the documents forbid it, is not held to be broken."""
+def test_what_the_service_tolerates_is_no_violation() -> None:
+    """A server that accepts what the service is known to accept, although the documents forbid it, is not called broken."""
     whole = Contract.load()
     documents = {name: whole.document(name) for name in ("openapi.json", "observed.json", *whole.schemas)}
     documents["observed.json"]["tolerated"] = [
         {"pointer": f"/{name}", "schema": {}} for name in whole.request_schema["properties"]
     ]
     fake = FakeServer(api_key=KEY, contract=Contract(documents))
-    assert attack(in_process(fake), seed=2, phases=["coverage"]).broken == []
+    assert fuzz(in_process(fake), seed=2, phases=["coverage"]).broken == []
     taken = [violation.rule for exchange in fake.journal if exchange.generation_id for violation in exchange.violations]
     assert {"type", "enum", "maximum"} <= set(taken)
 
 
-def test_the_attack_finds_what_there_is() -> None:
-    """A success that is not documented is found, once, with the request that shows it: the attack is not blind."""
-    found = attack(in_process(Twisted(other_success)), seed=1, phases=["coverage"])
+def test_schemathesis_finds_what_there_is() -> None:
+    """A success that is not documented is found, once, with the request that shows it."""
+    found = fuzz(in_process(Twisted(other_success)), seed=1, phases=["coverage"])
     assert found.checks["status_code_conformance"]
-    (broken,) = [each for each in found.broken if "ndocumented" in each.wrong]
+    (broken,) = [each for each in found.broken if "ndocumented" in each.problem]
     assert not broken.assumed
     assert broken.request.method == "POST"
-    assert broken.came.startswith("202 ")
+    assert broken.actual.startswith("202 ")
 
 
-def test_it_can_be_asked_again_where_it_was_asked() -> None:
-    """What is found is shown as a request to the server that was attacked, never to the service: that one would be paid for."""
-    with over_a_port(Twisted(other_success)) as target, Inspection(target, creations=None, seed=0) as asked:
-        (question,) = [each for each in asked.questions if each.name == "schemathesis"]
-        findings = asked.judge(question).findings
+def test_a_finding_is_reproduced_where_it_was_found() -> None:
+    """A finding shows a request to the server that was checked, never to the service: that one would be paid for."""
+    with over_a_port(Twisted(other_success)) as target, CheckRun(target, creations=None, seed=0) as run:
+        findings = run.check(schemathesis_finds_nothing).findings
     assert findings
     operation = target.contract.create
     for finding in findings:
-        assert f" {target.base_url}{operation.path} " in finding.curl
-        assert target.contract.base_url not in finding.curl
+        assert f" {target.base_url}{operation.path} " in finding.reproduce
+        assert target.contract.base_url not in finding.reproduce
         assert finding.pointer.startswith("/paths/")
         assert finding.pointer.endswith("/post")
         assert KEY not in str(finding)
 
 
 def test_an_undocumented_refusal_breaks_an_assumption() -> None:
-    """Another status of the 4xx than the documented ones is told as what it is: otherwise than assumed."""
-    found = attack(in_process(Twisted(other_refusal)), seed=1, phases=["coverage"])
+    """Another status of the 4xx than the documented ones is told apart: only an assumption is broken."""
+    found = fuzz(in_process(Twisted(other_refusal)), seed=1, phases=["coverage"])
     assert found.broken
-    assert all(each.assumed and each.came.startswith("422 ") for each in found.broken)
+    assert all(each.assumed and each.actual.startswith("422 ") for each in found.broken)
 
 
 def test_a_server_that_hangs_up_is_found() -> None:
-    """Where no answer comes, that is found, once, and nothing of it is said of schemathesis."""
+    """If no response comes, that is found, once, and is not called an error of schemathesis."""
     dropping = {"faults": [{"operation": "createGeneration", "drop": "before_processing"}]}
-    found = attack(in_process(FakeServer(api_key=KEY, scenario=dropping)), seed=1, phases=["examples"])
+    found = fuzz(in_process(FakeServer(api_key=KEY, scenario=dropping)), seed=1, phases=["examples"])
     (broken,) = found.broken
-    assert broken.wrong == "an answer"
+    assert broken.expected == "a response"
     assert found.errors == []
 
 
-def test_the_attack_ends_with_its_client() -> None:
-    """What the client raises, such as that time is up, ends the attack at once."""
+def test_it_ends_with_its_client() -> None:
+    """What the client raises, such as that time is up, ends the run at once."""
 
     class Over(Exception):
         pass
@@ -154,5 +154,5 @@ def test_the_attack_ends_with_its_client() -> None:
 
     target = replace(in_process(FakeServer()), http=httpx.Client(transport=httpx.MockTransport(answer)))
     with pytest.raises(Over):
-        attack(target, seed=1)
+        fuzz(target, seed=1)
     assert len(asked) < 5

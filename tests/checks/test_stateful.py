@@ -1,4 +1,4 @@
-"""Claims about what may be done to a server in any order, by one caller or by several at once."""
+"""Claims about what may be done to a server in any order, by one client or by several at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,11 @@
-"""How are findings shown? The verdicts on several payloads as text, JSON, GitHub annotations, SARIF and JUnit XML.
+"""Reports: validation results as text, JSON, GitHub annotations, SARIF or JUnit XML.
 
-Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit has to
-be held back to its end: it begins with its totals. Within a payload the worst comes first.
+All of them are written from two shapes: a `Result` is a named thing that was checked, and a `Reportable` one problem of it.
+A `FileResult` with its `Violation`s and a checked claim with its findings are both. The validator returns violations in
+document order; a report shows those of one result by severity, the worst first, and in document order within a severity.
+
+Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit is
+held back to the end, since it begins with its totals.
 """
 
 from __future__ import annotations
@@ -10,14 +14,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 from kling_contract.display import printable
 from kling_contract.version import __version__
-from kling_contract.violation import SEVERITIES, Severity, Violation, failing, has_errors
+from kling_contract.violation import SEVERITIES, UNREADABLE, FileResult, Severity, Violation, failing
 
 __all__ = [
     "FORMATS",
@@ -36,7 +40,6 @@ Format = Literal["text", "json", "github", "sarif", "junit"]
 FORMATS: tuple[Format, ...] = ("text", "json", "github", "sarif", "junit")
 
 _TOOL = "kling-contract"
-_UNREADABLE = "unreadable"
 _COLORS = {"error": "1;31", "warning": "33", "notice": "36"}
 _SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _SARIF_LEVELS = {"error": "error", "warning": "warning", "notice": "note"}
@@ -80,34 +83,6 @@ class Result(Protocol):
     def skipped(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FileResult:
-    """One payload and what was found. `name` is its file; `unreadable` why it could not be judged at all (None: it was)."""
-
-    name: str
-    violations: Sequence[Violation] = ()
-    unreadable: str | None = None
-
-    @property
-    def verdict(self) -> Literal["accepted", "refused", "unreadable"]:
-        """Say whether the contract takes the payload."""
-        if self.unreadable is not None:
-            return "unreadable"
-        return "refused" if has_errors(self.violations) else "accepted"
-
-    @property
-    def findings(self) -> list[Violation]:
-        """Return the violations, the worst first; an unreadable payload has one that says why."""
-        if self.unreadable is not None:
-            return [Violation("", _UNREADABLE, self.unreadable, part="file")]
-        return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
-
-    @property
-    def skipped(self) -> None:
-        """Return None: every file that is named is checked."""
-        return None
-
-
 def render(results: Iterable[FileResult], format: Format, *, color: bool = False, fail_on: Severity = "error") -> str:  # noqa: A002
     """Return the whole report; see `lines`."""
     return "\n".join(lines(results, format, color=color, fail_on=fail_on))
@@ -122,7 +97,7 @@ def lines(
 ) -> Iterator[str]:
     """Yield the report line by line, without line ends, while `results` are still coming in.
 
-    `color` puts ANSI colors into text. `fail_on` is the least severity that makes a JUnit test case fail.
+    `color` adds ANSI colors to text. `fail_on` is the least severity that makes a JUnit test case fail.
 
     The JSON is one object: `version` is 1; `results` has, for each payload, `name`, `verdict` ("accepted", "refused" or
     "unreadable"), `unreadable` (why, or null) and `violations`, each with the fields of a Violation; `summary` counts payloads
@@ -144,41 +119,44 @@ def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
         return f"\x1b[{code}m{text}\x1b[0m" if color else text
 
     totals: Counter[str] = Counter()
-    for judged in _counted(results, totals):
-        findings = judged.findings
-        if not findings:
+    for result in _counted(results, totals):
+        violations = result.findings
+        if not violations:
             continue
-        rows = [(_place(judged.name, each), each.severity, _where(each), printable(each.rule)) for each in findings]
+        rows = [
+            (_place(result.name, violation), violation.severity, _where(violation), printable(violation.rule))
+            for violation in violations
+        ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for finding, row in zip(findings, rows, strict=True):
+        for violation, row in zip(violations, rows, strict=True):
             place, severity, where, rule = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            label = painted(severity, _COLORS[finding.severity])
-            since = painted(f"  (since {printable(finding.since)})", "2") if finding.since else ""
-            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {printable(finding.message)}{since}"
-            if finding.hint:
-                yield f"    {painted('hint: ' + printable(finding.hint), '36')}"
-    yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[_UNREADABLE] else "32")
+            label = painted(severity, _COLORS[violation.severity])
+            since = painted(f"  (since {printable(violation.since)})", "2") if violation.since else ""
+            yield f"{painted(place, '1')}  {label}  {where}  {painted(rule, '2')}  {printable(violation.message)}{since}"
+            if violation.hint:
+                yield f"    {painted('hint: ' + printable(violation.hint), '36')}"
+    yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[UNREADABLE] else "32")
 
 
 def _json(results: Iterable[FileResult]) -> Iterator[str]:
     totals: Counter[str] = Counter()
     written = (
         {
-            "name": _clean(judged.name),
-            "verdict": judged.verdict,
-            "unreadable": None if judged.unreadable is None else _clean(judged.unreadable),
-            "violations": [_fields(each) for each in judged.findings] if judged.unreadable is None else [],
+            "name": _clean(result.name),
+            "verdict": result.verdict,
+            "unreadable": None if result.unreadable is None else _clean(result.unreadable),
+            "violations": [_fields(violation) for violation in result.findings] if result.unreadable is None else [],
         }
-        for judged in _counted(results, totals)
+        for result in _counted(results, totals)
     )
     yield '{"version": 1, "results": ['
     yield from _listed(written)
-    counted = ("accepted", "refused", _UNREADABLE, *SEVERITIES)
-    yield f'], "summary": {json.dumps({each: totals[each] for each in counted})}}}'
+    counted = ("accepted", "refused", UNREADABLE, *SEVERITIES)
+    yield f'], "summary": {json.dumps({name: totals[name] for name in counted})}}}'
 
 
-def _fields(finding: Violation) -> dict[str, Any]:
-    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(finding).items()}
+def _fields(violation: Violation) -> dict[str, Any]:
+    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(violation).items()}
 
 
 def _github(results: Iterable[FileResult]) -> Iterator[str]:
@@ -199,7 +177,7 @@ def github_annotations(results: Iterable[Result]) -> Iterator[str]:
 def sarif(results: Iterable[Result]) -> Iterator[str]:
     """Yield a SARIF log line by line; the name of each result is its file."""
     rules: dict[str, int] = {}
-    found = (_sarif_result(judged.name, each, rules) for judged in results for each in judged.findings)
+    found = (_sarif_result(result.name, violation, rules) for result in results for violation in result.findings)
     yield f'{{"$schema": "{_SARIF_SCHEMA}", "version": "2.1.0", "runs": [{{"columnKind": "unicodeCodePoints", "results": ['
     yield from _listed(found)
     driver = {
@@ -237,19 +215,19 @@ def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator
     severities = failing(fail_on)
     cases = []
     totals: Counter[str] = Counter()
-    for judged in results:
-        findings = judged.findings
-        failures = [each for each in findings if each.severity in severities]
-        outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
-        if outcome == "passed" and judged.skipped is not None:
+    for result in results:
+        findings = result.findings
+        failures = [found for found in findings if found.severity in severities]
+        outcome = "error" if result.unreadable is not None else "failure" if failures else "passed"
+        if outcome == "passed" and result.skipped is not None:
             outcome = "skipped"
         totals[outcome] += 1
-        report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
-        case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(judged.name))}'
+        report = escape(_xml("\n".join(_told(result.name, found) for found in findings)), {"\r": "&#13;"})
+        case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(result.name))}'
         if outcome == "skipped":
-            case += f"><skipped message={quoteattr(_xml(judged.skipped or ''))}/></testcase>"
+            case += f"><skipped message={quoteattr(_xml(result.skipped or ''))}/></testcase>"
         elif outcome != "passed":
-            rule, message = _UNREADABLE, judged.unreadable or ""
+            rule, message = UNREADABLE, result.unreadable or ""
             if findings:
                 rule, message = findings[0].rule, f"{_title(findings[0])}: {findings[0].message}"
                 message += f" (and {len(findings) - 1} more)" if findings[1:] else ""
@@ -267,11 +245,11 @@ def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator
 
 
 def _counted(results: Iterable[FileResult], totals: Counter[str]) -> Iterator[FileResult]:
-    for judged in results:
-        totals[judged.verdict] += 1
-        for each in judged.violations:
-            totals[each.severity] += 1
-        yield judged
+    for result in results:
+        totals[result.verdict] += 1
+        for violation in result.violations:
+            totals[violation.severity] += 1
+        yield result
 
 
 def _listed(items: Iterable[Any]) -> Iterator[str]:
@@ -285,9 +263,10 @@ def _listed(items: Iterable[Any]) -> Iterator[str]:
 
 
 def _summary(totals: Counter[str]) -> str:
-    verdicts = [f"{totals[each]} {each}" for each in (_UNREADABLE, "refused", "accepted") if totals[each]]
-    findings = [f"{totals[each]} {each}{'s' * (totals[each] > 1)}" for each in SEVERITIES if totals[each]]
-    return "; ".join(filter(None, [", ".join(verdicts) or "nothing was judged", ", ".join(findings)]))
+    verdicts = [f"{totals[verdict]} {verdict}" for verdict in (UNREADABLE, "refused", "accepted") if totals[verdict]]
+    severities = [(severity, totals[severity]) for severity in SEVERITIES if totals[severity]]
+    violations = [f"{count} {severity}{'s' * (count > 1)}" for severity, count in severities]
+    return "; ".join(filter(None, [", ".join(verdicts) or "nothing was validated", ", ".join(violations)]))
 
 
 def _place(name: str, finding: Reportable) -> str:
@@ -313,7 +292,7 @@ def _told(name: str, finding: Reportable) -> str:
 
 
 def _relative(name: str) -> str:
-    """Return the path as seen from the working directory, with slashes; as a file URI when it lies elsewhere."""
+    """Return the path relative to the working directory, with slashes, or as a file URI if it is elsewhere."""
     path = Path(_clean(name))
     if path.is_absolute():
         here = Path.cwd()
@@ -322,7 +301,7 @@ def _relative(name: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return the text with what no encoding can carry (a file name's undecodable bytes) escaped."""
+    """Return the text with what UTF-8 cannot encode, such as undecodable bytes of a file name, escaped."""
     return text.encode(errors="backslashreplace").decode()
 
 

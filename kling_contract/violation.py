@@ -1,4 +1,4 @@
-"""A violation: one thing that is wrong with a message, and how severe it is."""
+"""Violations: what is wrong with a message, how severe it is, and the violations of one file together."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Literal, get_args
 __all__ = [
     "SEVERITIES",
     "STRICTNESS",
+    "UNREADABLE",
+    "FileResult",
     "Severity",
     "Strictness",
     "Violation",
@@ -91,3 +93,38 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "notice")
 def failing(fail_on: Severity) -> Sequence[Severity]:
     """Return the severities that are as bad as `fail_on` or worse."""
     return SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+
+
+UNREADABLE = "unreadable"
+"""The rule of the one violation of a file that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileResult:
+    """The violations of one file, or of whatever else was checked under a `name`, such as a recorded exchange.
+
+    `unreadable` says why it could not be checked at all (None: it was).
+    """
+
+    name: str
+    violations: Sequence[Violation] = ()
+    unreadable: str | None = None
+
+    @property
+    def verdict(self) -> Literal["accepted", "refused", "unreadable"]:
+        """Whether the contract accepts it."""
+        if self.unreadable is not None:
+            return "unreadable"
+        return "refused" if has_errors(self.violations) else "accepted"
+
+    @property
+    def findings(self) -> list[Violation]:
+        """The violations, the worst first; one that could not be checked has one violation, which says why."""
+        if self.unreadable is not None:
+            return [Violation("", UNREADABLE, self.unreadable, part="file")]
+        return sorted(self.violations, key=lambda violation: SEVERITIES.index(violation.severity))
+
+    @property
+    def skipped(self) -> None:
+        """None: whatever is named is checked."""
+        return None

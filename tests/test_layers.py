@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, str] = {
     "kling_contract.contract": "errors jsontext",
     "kling_contract.schema_values": "errors jsontext",
     "kling_contract.validation": "contract display errors jsontext violation",
-    "kling_contract.reports": "display validation version violation",
+    "kling_contract.reports": "display version violation",
     "kling_contract.mutations": "contract display jsontext schema_values",
     "kling_contract.payloads": "contract mutations schema_values",
     "kling_contract.strategies": "contract jsontext mutations schema_values",
@@ -70,7 +70,7 @@ MAY_IMPORT: dict[str, str] = {
     "fake_server.recording": (
         "adapters journal messages scenario service kling_contract.clock kling_contract.contract kling_contract.display "
         "kling_contract.errors kling_contract.generation kling_contract.jsontext kling_contract.redaction "
-        "kling_contract.reports kling_contract.validation kling_contract.violation"
+        "kling_contract.validation kling_contract.violation"
     ),
     "fake_server.assertions": "journal messages service kling_contract.clock kling_contract.contract",
     "fake_server.server": (

@@ -41,7 +41,7 @@ def _accepts_one(schema: Any, cases: tuple[Mutation, ...]) -> bool:
 
 
 def _rules(node: dict[str, Any], place: Place = (), where: Place = ()) -> Iterator[tuple[Place, Place, str]]:
-    """Yield each rule of a plain schema: the path to its schema, the path of the values it is about, and its name."""
+    """Yield each rule of a resolved schema: the path to its schema, the path of the values it restricts, and its name."""
     for keyword, value in node.items():
         yield place, where, keyword
         if keyword == "properties":
@@ -52,7 +52,7 @@ def _rules(node: dict[str, Any], place: Place = (), where: Place = ()) -> Iterat
 
 
 def _changed(schema: dict[str, Any], place: Place, keyword: str, value: Any = None) -> dict[str, Any]:
-    """Return a plain schema with one rule set to `value`, or (None) without it."""
+    """Return a resolved schema with one rule set to `value`, or (None) without it."""
     changed = copy.deepcopy(schema)
     node: Any = changed
     for part in place:
@@ -70,16 +70,16 @@ def _at(node: Any, place: Place) -> Any:
 
 
 @pytest.mark.parametrize("case", mutations())
-def test_each_draws_the_one_violation_that_it_names(case: Mutation, request: pytest.FixtureRequest) -> None:
-    """FileResult strictly, each payload has one error, with the pointer and the rule named; and pytest shows the id."""
+def test_each_has_the_one_violation_that_it_names(case: Mutation, request: pytest.FixtureRequest) -> None:
+    """Strict validation of each payload finds one error, with the pointer and the rule named; and pytest shows the id."""
     assert _errors(case.payload, Contract.load().revision.id) == [(case.pointer, case.rule)]
     assert case.id.startswith(f"{case.pointer}:{case.rule}:")
     assert request.node.name.endswith(f"[{case.id}]")
 
 
 @pytest.mark.parametrize("revision", revisions())
-def test_so_it_is_in_every_revision(revision: str) -> None:
-    """In each revision the same holds, for the decoded value and for its text."""
+def test_the_same_holds_in_every_revision(revision: str) -> None:
+    """In each revision each payload has the one violation named, as a decoded value and as text."""
     for case in mutations(revision=revision):
         named = [(case.pointer, case.rule)]
         assert _errors(case.payload, revision) == named, case.id
@@ -87,8 +87,8 @@ def test_so_it_is_in_every_revision(revision: str) -> None:
 
 
 @pytest.mark.parametrize("schema", DOCUMENTS)
-def test_a_second_opinion_agrees(schema: Any) -> None:
-    """Of every mutation of every document, another validator with other format checks says the same."""
+def test_a_second_validator_agrees(schema: Any) -> None:
+    """Another validator, with other format checks, finds the same violation in every mutation of every document."""
     faults = referee(schema)
     for case in mutations_of(schema):
         assert faults(case.payload) == [(case.pointer, case.rule)], case.id
@@ -118,7 +118,7 @@ def test_every_rule_has_a_mutation(schema: Any) -> None:
 
 @pytest.mark.parametrize("schema", DOCUMENTS)
 def test_a_rule_taken_away_lets_a_mutation_pass(schema: Any) -> None:
-    """Without any one of its rules a document accepts a payload of the catalogue.
+    """Without any one of its rules, a document accepts a payload of the catalogue.
 
     But for a type beside an enum, which says the same once more: there it is the enum that refuses.
     """
@@ -137,7 +137,7 @@ def test_a_rule_taken_away_lets_a_mutation_pass(schema: Any) -> None:
 
 
 def _idle(rule: str, beside: dict[str, Any]) -> bool:
-    """Does a rule say nothing? Members that are not restricted in any way restrict nothing."""
+    """Return whether a rule restricts nothing, as members without rules of their own do."""
     return rule in ("properties", "items") and not any(True for _ in _inner_rules(rule, beside[rule]))
 
 
@@ -148,7 +148,7 @@ def _inner_rules(rule: str, value: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("schema", DOCUMENTS)
 def test_a_limit_moved_by_one_step_lets_a_mutation_pass(schema: Any) -> None:
-    """A bound off by one, a type more, a member no longer required, a shorter text: the catalogue notices the least of them."""
+    """A bound off by one, a type more, a member no longer required, a shorter text: the catalogue notices the smallest change."""
     rules = resolve(schema)
     cases = mutations_of(schema)
     tried = 0
@@ -181,8 +181,8 @@ def _looser(rule: str, beside: dict[str, Any]) -> Iterator[Any]:
 @pytest.mark.parametrize("revision", revisions())
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=8)
 @given(data=st.data())
-def test_a_mutation_can_be_done_to_any_valid_payload(revision: str, data: st.DataObject) -> None:
-    """Done to any valid payload, every mutation still draws the one violation it names, and the payload stays as it was."""
+def test_a_mutation_can_be_applied_to_any_valid_payload(revision: str, data: st.DataObject) -> None:
+    """Applied to any valid payload, every mutation has the one violation it names, and the payload is not changed."""
     base = data.draw(valid_requests(revision=revision))
     before = copy.deepcopy(base)
     for case in mutations(revision=revision):
@@ -190,8 +190,8 @@ def test_a_mutation_can_be_done_to_any_valid_payload(revision: str, data: st.Dat
     assert base == before
 
 
-def test_what_was_made_can_be_changed() -> None:
-    """Somebody who changes a payload that a mutation was done to does not change the mutation."""
+def test_a_changed_payload_does_not_change_its_mutation() -> None:
+    """A payload made by a mutation can be changed without changing the mutation."""
     wrapped = next(case for case in mutations() if isinstance(case.payload, list))
     wrapped.onto({}).payload.clear()
     assert wrapped.payload == next(case for case in mutations() if case.id == wrapped.id).payload
@@ -199,8 +199,8 @@ def test_what_was_made_can_be_changed() -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(SCHEMAS)
-def test_it_works_for_documents_to_come(schema: dict[str, Any]) -> None:
-    """For any schema of the kind, each mutation breaks just the rule it names, and no id comes twice."""
+def test_it_works_for_any_schema(schema: dict[str, Any]) -> None:
+    """For any supported schema, each mutation breaks exactly the rule it names, and no id comes twice."""
     cases = mutations_of(schema)
     assert len({case.id for case in cases}) == len(cases)
     faults = referee(schema)
@@ -292,13 +292,13 @@ def test_enums_are_left_by_their_neighbours() -> None:
 
 
 def test_nothing_else_is_wrong() -> None:
-    """What breaks another rule as well is left out, whichever of the two comes first."""
+    """A value that breaks another rule as well is left out, whichever of the two comes first."""
     schema = {"type": "integer", "enum": [5, 10], "minimum": 5, "maximum": 10}
     assert broken(schema) == {"enum": [("6", 6), ("9", 9), ("7", 7)]}
 
 
 def test_wrong_types_look_like_the_right_value() -> None:
-    """Each other type comes in the guise in which it happens to people: a number as text, an item without its array."""
+    """Each other type comes from a common mistake: a number as text, an item without its array."""
 
     def typed(schema: Any) -> dict[str, Any]:
         cases = mutations_of({"properties": {"a": schema}})
@@ -323,7 +323,7 @@ def test_wrong_types_look_like_the_right_value() -> None:
 
 
 def test_a_violation_in_one_item_leaves_the_others() -> None:
-    """Done to a payload with a longer array, a violation in an item changes that item alone."""
+    """Applied to a payload with a longer array, a violation in an item changes that item alone."""
     schema = {"properties": {"a": {"type": "array", "items": {"type": "integer", "maximum": 3}}}}
     (case,) = [each for each in mutations_of(schema) if each.id == "/a/0:maximum:above"]
     assert case.onto({"a": [1, 2, 3], "b": 0}).payload == {"a": [4, 2, 3], "b": 0}

@@ -37,13 +37,13 @@ def _leaves(schema: Any, value: Any) -> Any:
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(seed=SEEDS)
 def test_they_are_valid(revision: str, seed: int) -> None:
-    """For every seed the strict judgement has nothing to say, not even that a member is deprecated or undeclared."""
+    """For every seed, strict validation finds nothing, not even a deprecated or an undeclared member."""
     assert validate(example(seed, revision=revision), revision=revision, strictness="strict") == []
 
 
 @given(SEEDS)
-def test_a_seed_says_everything(seed: int) -> None:
-    """The same seed gives the same payload, in one of its own."""
+def test_a_seed_decides_the_payload(seed: int) -> None:
+    """The same seed gives the same payload, as a new object each time."""
     first, second = example(seed), example(seed)
     assert first == second
     assert first is not second
@@ -51,7 +51,7 @@ def test_a_seed_says_everything(seed: int) -> None:
 
 @EACH_REVISION
 def test_every_member_comes_up(revision: str) -> None:
-    """Every member that is not deprecated is sent by somebody, and none that is deprecated."""
+    """Every member that is not deprecated is in some payload, and none that is deprecated."""
     members = Contract.load(revision).request_schema["properties"]
     current = {name for name, member in members.items() if not member.get("deprecated")}
     assert {name for seed in range(60) for name in example(seed, revision=revision)} == current
@@ -87,7 +87,7 @@ def test_each_text_fits_its_purpose(revision: str, seed: int) -> None:
 
 
 def test_a_payload_is_about_one_thing() -> None:
-    """Who is in the text is in the names of the pictures too."""
+    """The subject of the prompt is in the names of the pictures too."""
     payload = example(1)
     links = [value for value in payload.values() if str(value).startswith("https:")]
     assert links
@@ -96,8 +96,8 @@ def test_a_payload_is_about_one_thing() -> None:
         assert any(subject in str(text).lower() for text in payload.values() if text != link)
 
 
-def test_scenes_can_be_added_to_any_faker() -> None:
-    """The provider works in a Faker of one's own, in its seed."""
+def test_prompts_can_be_added_to_any_faker() -> None:
+    """The provider works in any other Faker, and follows its seed."""
     said = []
     for _ in range(2):
         fake = Faker()
@@ -112,13 +112,13 @@ def test_scenes_can_be_added_to_any_faker() -> None:
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=10)
 @given(seed=st.integers(0, 2**32), valid=st.integers(0, 10), invalid=st.integers(0, 10))
 def test_each_verdict_holds(revision: str, seed: int, valid: int, invalid: int) -> None:
-    """So many as asked for, valid ones first; each is JSON, and judged strictly is just what it says it is."""
+    """There are as many as asked for, the valid ones first; each is JSON, and strict validation finds exactly what it says."""
     drawn = list(samples(valid, invalid, seed, revision=revision))
     assert [sample["valid"] for sample in drawn] == [True] * valid + [False] * invalid
     assert json.loads(json.dumps(drawn)) == drawn
     for sample in drawn:
-        judged = validate(sample["payload"], revision=revision, strictness="strict")
-        errors = [{"pointer": each.pointer, "rule": each.rule} for each in judged if each.severity == "error"]
+        violations = validate(sample["payload"], revision=revision, strictness="strict")
+        errors = [{"pointer": each.pointer, "rule": each.rule} for each in violations if each.severity == "error"]
         named = sample["violation"] and {key: sample["violation"][key] for key in ("pointer", "rule")}
         assert errors == ([named] if named else [])
 
@@ -129,7 +129,7 @@ def test_a_seed_decides_the_samples() -> None:
     assert list(samples(5, 5, 1)) != list(samples(5, 5, 2))
 
 
-def test_the_whole_catalogue_comes_before_anything_again() -> None:
+def test_every_mutation_comes_before_any_comes_again() -> None:
     """As many invalid samples as there are mutations hold each of them once; one more begins anew."""
     catalogue = {case.id for case in mutations()}
     ids = [sample["violation"]["id"] for sample in samples(0, len(catalogue) + 1, 3)]

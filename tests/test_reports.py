@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml
 
 from kling_contract.jsontext.parser import parse
-from kling_contract.reports import FORMATS, FileResult, Format, lines, render
+from kling_contract.reports import FORMATS, Format, lines, render
 from kling_contract.validation import validate
-from kling_contract.violation import Severity, Violation
+from kling_contract.violation import FileResult, Severity, Violation
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
@@ -310,7 +310,7 @@ def test_a_real_finding_is_told_with_its_place() -> None:
 
 def test_nothing_judged_is_said() -> None:
     """A report about no payload at all says so, and is still well-formed."""
-    assert render([], "text") == "nothing was judged"
+    assert render([], "text") == "nothing was validated"
     assert json.loads(render([], "json"))["results"] == []
     sarif.validate(json.loads(render([], "sarif")))
     assert JUnitXml.fromstring(render([], "junit").encode()).tests == 0

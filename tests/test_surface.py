@@ -70,7 +70,9 @@ REQUEST = Request("GET", CONTRACT.base_url)
 ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a test is about
     "api_key": "a-key",
     "archive": {"log": {}},
+    "body": b"",
     "contract": CONTRACT,
+    "headers": {},
     "invalid": 1,
     "operation": CONTRACT.get,
     "payload": {},
@@ -123,7 +125,7 @@ def test_every_call_that_takes_a_strictness_is_found() -> None:
     """The search for calls finds functions, methods and classes, with inherited arguments as well."""
     known = (
         "kling_contract.validation.validator.validate",
-        "kling_contract.validation.validator.Validator.text",
+        "kling_contract.validation.validator.Validator.validate_text",
         "kling_contract.client.client.Client",
     )
     assert {*known, "fake_server.server.FakeServer"} <= set(taking("strictness"))

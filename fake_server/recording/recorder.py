@@ -58,8 +58,9 @@ class Recording:
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         self._part = Path(name)
         self._file = os.fdopen(number, "w+b", buffering=0)
-        start = json.dumps({"log": {**har.log_header(), "entries": []}})
-        self._write(start.removesuffix("]}}").encode() + _END)
+        start = json.dumps({"log": {**har.log_header(), "entries": []}}).removesuffix("]}}").encode()
+        self._size = len(start)  # without what closes the archive
+        self._write(start + _END)
 
     def without_keys(self, exchange: Exchange) -> Exchange:
         """Return an exchange as it may be recorded and printed, and remember its keys."""
@@ -71,15 +72,14 @@ class Recording:
     def add(self, exchange: Exchange) -> None:
         """Record an exchange that is `without_keys`. Raise OSError if it cannot be written; then it is left out."""
         entry = (b",\n" if self.exchanges else b"\n") + json.dumps(har.to_entry(exchange)).encode()
-        start = self._file.seek(-len(_END), os.SEEK_END)
         try:
+            self._file.seek(self._size)
             self._write(entry + _END)
         except OSError:
             with contextlib.suppress(OSError):
-                self._file.seek(start)
-                self._file.truncate()
-                self._write(_END)
+                self._close_archive()
             raise
+        self._size += len(entry)
         self.exchanges += 1
 
     def keep(self) -> bool:
@@ -90,6 +90,7 @@ class Recording:
         with self._file:
             clean = self.exchanges > 0 and not self._holds_a_key()
             if clean:
+                self._close_archive()
                 os.fsync(self._file.fileno())
         if not clean:
             self._part.unlink()
@@ -102,6 +103,11 @@ class Recording:
         else:
             self._part.replace(self.path)
         return clean
+
+    def _close_archive(self) -> None:
+        self._file.seek(self._size)
+        self._file.truncate()
+        self._write(_END)
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)

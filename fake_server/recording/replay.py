@@ -1,4 +1,4 @@
-"""What does the service do when it repeats a recording? Creates and polls are answered as they were, when the clock says so."""
+"""Replay: the service as it was recorded, with the recorded responses at the recorded times."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LONGEST_STAND_IN = 64 * 2**20  # bytes
 
 @dataclass(slots=True)
 class _Recorded:
-    """What was recorded of one generation: from each step of its timeline on, the reply of the same number was given."""
+    """One recorded generation. The reply at each index is the response from the step of the timeline at that index on."""
 
     id: str
     created_at: float
@@ -39,7 +39,7 @@ class _Recorded:
     video: shown.Video | None = None
 
     def add(self, at: float, reply: Reply, seen: shown.Generation | None) -> None:
-        """Note how a poll was answered. An answer that showed nothing of the generation changes no status."""
+        """Add the response to a poll. If it does not show the generation (`seen` is None), the status stays as it was."""
         last = self.steps[-1]
         elapsed = at - self.created_at
         if elapsed == last.at:
@@ -51,15 +51,15 @@ class _Recorded:
             self.video = seen.video
 
     def timeline(self, *, at_once: bool = False) -> Timeline:
-        """Return how it went, or how it ended, if it is to do so at once."""
+        """Return its timeline; with `at_once` only the last step, at once."""
         return Timeline((replace(self.steps[-1], at=0.0),) if at_once else tuple(self.steps))
 
-    def goes(self, timeline: Timeline) -> bool:
-        """Is this its timeline? Not if it was redirected."""
+    def has_timeline(self, timeline: Timeline) -> bool:
+        """Return whether this is its timeline. It is not if the generation was rescheduled."""
         return timeline in (self.timeline(), self.timeline(at_once=True))
 
     def reply(self, generation: FakeGeneration, now: float) -> Reply:
-        """Return what a poll at `now` is answered by."""
+        """Return the response to a poll at `now`."""
         if generation.timeline == self.timeline(at_once=True):
             return self.replies[-1]
         if generation.polls is not None:
@@ -70,7 +70,7 @@ class _Recorded:
 
 @dataclass(frozen=True, slots=True)
 class _Create:
-    """A create that was sent, what it was answered, and what came of it (None: nothing)."""
+    """A recorded create: what was sent, its response, and the generation that it created (None: none)."""
 
     sent: object
     reply: Reply
@@ -79,7 +79,7 @@ class _Create:
 
 @dataclass(frozen=True, slots=True)
 class Recordings:
-    """What an HTTP Archive tells: creates in their order, generations by id, and videos by path."""
+    """The content of an HTTP Archive: creates in their order, generations by id, and videos by path."""
 
     creates: list[_Create] = field(default_factory=list)
     generations: dict[str, _Recorded] = field(default_factory=dict)
@@ -87,8 +87,8 @@ class Recordings:
 
     @classmethod
     def load(cls, archive: Mapping[str, Any] | Path | str, contract: Contract) -> Recordings:
-        """Read an archive, decoded or as a file. Raise DocumentError when there is no create in it to be repeated, or an
-        answer that cannot be.
+        """Read an archive, decoded or as a file. Raise DocumentError if it has no create, or a response that cannot be
+        repeated.
         """
         recordings = cls()
         exchanges = har.read(archive)
@@ -123,7 +123,7 @@ class Recordings:
         if operation == contract.create:
             made = None
             if seen is not None:
-                # Until the first poll nothing is known but what the create told, in the words of the same schema.
+                # Until the first poll only the response to the create is known, and it has the schema of a poll's.
                 first = replace(reply, status=contract.get.success)
                 made = self.generations[seen.id] = _Recorded(seen.id, exchange.at, [Step(seen.status, 0.0)], [first])
             self.creates.append(_Create(_content(request), reply, made))
@@ -136,11 +136,11 @@ class Recordings:
 class Replay(Service):
     """The service as it was recorded.
 
-    A create is answered as a recorded one was: the first not yet repeated that was sent the same, or else the first not
-    yet repeated; when all have been, it starts over. What is wrong with a create is noted, and not refused. A poll of a
-    generation that came of it is answered by the recorded answer that was the latest after as much time; a delay is not
-    repeated. Links to videos lead to where this fake is reached, and if no download was recorded there is a video of the
-    size that was announced. All else is as in any service.
+    A create gets the response of a recorded create: the first not yet repeated with the same body, or else the first not
+    yet repeated; after the last one it starts over. Violations of a create are in the journal, but it is not refused. A poll
+    of a generation created so gets the response that was the latest after the same time; delays are not repeated. URLs of
+    videos lead to this fake, and if no download was recorded it serves a video of the announced size. Everything else is as
+    in any service.
     """
 
     def __init__(self, recordings: Recordings, *service: Any, **options: Any) -> None:
@@ -170,7 +170,7 @@ class Replay(Service):
     def _get(self, request: Request, now: float) -> Exchange:
         asked = _asked_for(self._contract, request) or ""
         generation, recorded = self._generations.by_id.get(asked), self._recordings.generations.get(asked)
-        if generation is None or recorded is None or not recorded.goes(generation.timeline):
+        if generation is None or recorded is None or not recorded.has_timeline(generation.timeline):
             return super()._get(request, now)
         operation = self._contract.get
         violations = tuple(self._check(request, operation)[2])
@@ -206,7 +206,7 @@ class Replay(Service):
 
 
 def _content(request: Request) -> object:
-    """Return the JSON value that was sent, or the bytes where they are no JSON."""
+    """Return the JSON value of the body, or its bytes if it is not JSON."""
     try:
         return parse(request.body)
     except InvalidJson:
@@ -214,7 +214,7 @@ def _content(request: Request) -> object:
 
 
 def _seen(exchange: Exchange) -> shown.Generation | None:
-    """Return what an answer showed, None when it cannot be read."""
+    """Return the generation that a response shows, None if it shows none."""
     try:
         return shown.Generation.from_body(parse(exchange.reply.body)) if exchange.arrived else None
     except (InvalidJson, ValueError):

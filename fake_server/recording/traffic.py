@@ -14,10 +14,9 @@ from fake_server.service import media
 from kling_contract.contract import Contract, Operation, chosen, revisions
 from kling_contract.errors import DocumentError
 from kling_contract.generation import Generation
-from kling_contract.reports import FileResult
 from kling_contract.validation import check_request, check_response
 from kling_contract.validation.messages import check_query, operation_of
-from kling_contract.violation import Strictness, Violation, check_strictness
+from kling_contract.violation import FileResult, Strictness, Violation, check_strictness
 
 __all__ = ["ExchangeValidator", "title", "validate_recording"]
 

@@ -82,7 +82,7 @@ class Fault:
             return self.drop == "after_processing"
         return self.refusal is None and self.status is None
 
-    def over(self, reply: Reply) -> Reply:
+    def apply(self, reply: Reply) -> Reply:
         """Return what the fault makes of a reply: the service's own, or the one that replaces it."""
         headers, body = dict(reply.headers), reply.body
         if self.body is not None:

@@ -204,4 +204,4 @@ class Fake:
             reply = self._service.refuse(request, now, fault.refusal, (), explanation=reason).reply
         elif fault.status is not None:
             reply = replace(unserved.reply, status=fault.status)
-        return replace(exchange, reply=fault.over(reply))
+        return replace(exchange, reply=fault.apply(reply))

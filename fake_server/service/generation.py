@@ -1,4 +1,4 @@
-"""One generation of the fake: when it began and how it goes. Its status is asked for, never set."""
+"""One generation of the fake: its data, and its status at any time, which follows from its timeline."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class FakeGeneration:
         return "/" + self.video_url.partition("?")[0].split("/", 3)[3]
 
     def video_url_on(self, origin: str | None) -> str:
-        """Return where the video is for whoever reaches the fake at `origin` (None: on the documented host)."""
+        """Return the URL of the video for a client that reaches the fake at `origin` (None: at the documented host)."""
         return self.video_url if origin is None else f"{origin}/{self.video_url.split('/', 3)[3]}"
 
     def status(self, now: float) -> str:
-        """Return the status that a poll at `now` is answered with."""
+        """Return the status that a poll at `now` shows."""
         if self.polls is None:
             return self.timeline.status_at(now - self.created_at)
         return self.timeline.steps[min(self.polls, len(self.timeline.steps) - 1)].status
@@ -59,9 +59,9 @@ class FakeGeneration:
         return replace(self, timeline=Timeline(tuple(Step(status, float(i)) for i, status in enumerate(statuses))))
 
     def booked(self, now: float, lifecycle: Lifecycle, when: str) -> bool:
-        """Is the price booked at `now`, where the service books `when`: "on creation" or "on success"?"""
+        """Return whether the price is booked at `now`, if the service books it `when`: "on creation" or "on success"."""
         return when == "on creation" or lifecycle.succeeded(self.status(now))
 
     def void(self, now: float, lifecycle: Lifecycle, when: str) -> bool:
-        """Is it certain at `now` that the price will never be booked?"""
+        """Return whether it is certain at `now` that the price will never be booked."""
         return when != "on creation" and lifecycle.failed(self.status(now))

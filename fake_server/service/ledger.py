@@ -1,4 +1,4 @@
-"""What would it have cost? One charge for each generation, booked when the service would book it."""
+"""The ledger: what the generations would have cost. Each has one charge, booked when the service would book it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Charge", "Ledger"]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one generation costs: "pending" until the service books it, "void" when it never will."""
+    """What one generation costs: "pending" until the service books it, "void" if it never will."""
 
     generation_id: str
     created_at: float

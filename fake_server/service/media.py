@@ -1,4 +1,4 @@
-"""Which video does the fake serve, and which bytes of it are asked for? Real MP4 files, whole or by range."""
+"""Videos: real MP4 files, served whole or by byte range."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 @functools.lru_cache(maxsize=64)
 def video(seconds: float) -> bytes:
-    """Return an MP4 of so many seconds, or of the nearest length that there is."""
+    """Return an MP4 of the length nearest to `seconds` that there is."""
     films = _films()
     return films[min(films, key=lambda length: abs(length - seconds))]
 
 
 def path_of(url: str | None) -> str:
-    """Return the path of a video's URL; "" when it is no URL of the web, or has no path."""
+    """Return the path of a video's URL; "" if it is not an HTTP URL, or has no path."""
     try:
         parts = urlsplit(url or "")
     except ValueError:
@@ -50,7 +50,7 @@ def serve(request: Request, content: bytes, content_type: str) -> Reply:
 
 
 def _at_most(limit: int, digits: str) -> int:
-    """Return a number, or `limit` if that is less. Of more digits than Python reads the number is not needed."""
+    """Return a number, or `limit` if that is less. Works for more digits than Python converts."""
     digits = digits.lstrip("0")
     return limit if len(digits) > len(str(limit)) else min(int(digits or "0"), limit)
 

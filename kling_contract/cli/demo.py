@@ -30,8 +30,9 @@ def command(output: Path) -> None:
 
     from fake_server.server import FakeServer
     from kling_contract.client import Client, Generation
-    from kling_contract.reports import FileResult, render
+    from kling_contract.reports import render
     from kling_contract.validation import validate
+    from kling_contract.violation import FileResult
 
     contract = Contract.load()
     fake = FakeServer(contract=contract)

@@ -17,8 +17,7 @@ import click
 
 from kling_contract import reports, violation
 from kling_contract.cli import options
-from kling_contract.reports import FileResult
-from kling_contract.violation import Severity, Strictness, Violation
+from kling_contract.violation import FileResult, Severity, Strictness, Violation
 
 if TYPE_CHECKING:
     from fake_server.messages import Exchange

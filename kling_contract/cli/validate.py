@@ -14,9 +14,8 @@ import click
 from kling_contract import reports, violation
 from kling_contract.cli import options
 from kling_contract.contract import Contract
-from kling_contract.reports import FileResult
 from kling_contract.validation.validator import Validator, validator_for
-from kling_contract.violation import Severity, Strictness
+from kling_contract.violation import FileResult, Severity, Strictness
 
 __all__ = ["command"]
 

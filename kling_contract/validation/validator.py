@@ -1,11 +1,14 @@
-"""What is wrong with a payload? Judges JSON against the documents of a revision and says where, which rule, and how to mend it."""
+"""The validator: everything that is wrong with a JSON value, by a schema of the contract.
+
+It first decides which violations there are, sorts them, and only then puts them into words (`wording`).
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema_rs
 
@@ -21,6 +24,8 @@ from kling_contract.violation import Severity, Strictness, Violation, check_stri
 __all__ = ["Validator", "validate", "validator_for"]
 
 
+Path = tuple[str | int, ...]
+
 _NOT_JSON = "json"
 _UNDECLARED = "undeclared"
 _DEPRECATED = "deprecated"
@@ -33,12 +38,12 @@ def validate(
     revision: str | None = None,
     strictness: Strictness = "lax",
 ) -> list[Violation]:
-    """Return everything that is wrong with the payload of a create, in document order; empty when nothing is.
+    """Return everything that is wrong with the payload of a create, in document order; empty if nothing is.
 
-    `payload` is a decoded JSON value, or JSON text as bytes or str: then each violation has its line and column. Of the
-    severities only "error" means that the contract refuses it. "strict" holds the documents to the letter; "lax" also
-    takes what the live service is known to take, as a warning; "off" makes everything a warning from which a generation
-    can still be made. Raise UnknownRevision for a revision that there is not, and ValueError for another strictness.
+    `payload` is a decoded JSON value, or JSON text as bytes or str: then each violation has its line and column. Only
+    violations of severity "error" make the API refuse it. Under "strict" any deviation from the schema is an error; under
+    "lax" what the live service is known to accept is a warning; under "off" all is a warning but what is no JSON object.
+    Raise UnknownRevision for an unknown revision, and ValueError for an unknown strictness.
     """
     validator = validator_for(chosen(contract, revision))
     if isinstance(payload, (bytes, bytearray, str)):
@@ -47,10 +52,10 @@ def validate(
 
 
 class Validator:
-    """Judges one kind of JSON value by one schema. Compile once, use often; safe to share between threads.
+    """Validates JSON values by one schema. It is compiled once, and may be shared between threads.
 
-    `tolerated` are the deviations that "lax" takes, as `observed.json` lists them; `undeclared` is the severity of a
-    member that the schema does not declare.
+    `tolerated` are the deviations that "lax" accepts, as `observed.json` lists them; `undeclared` is the severity of a
+    member that the schema does not declare; `part` is the part of a message that the values are.
     """
 
     def __init__(
@@ -62,19 +67,21 @@ class Validator:
         undeclared: Severity = "warning",
         part: str = "body",
     ) -> None:
-        self._schema = _noticing(schema, root=True)
+        self._schema = _closed(schema, root=True)
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self._contract = contract
-        self._tolerated = {each.pointer: jsonschema_rs.Draft202012Validator(each.schema) for each in tolerated}
+        self._tolerated = {
+            deviation.pointer: jsonschema_rs.Draft202012Validator(deviation.schema) for deviation in tolerated
+        }
         self._undeclared = undeclared
         self._part = part
 
     def validate_text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
-        """Judge JSON text. Text that is no JSON draws the one violation "json"."""
+        """Validate JSON text. Text that is not JSON has one violation, of the rule "json"."""
         return self.parse_and_validate(text, strictness)[1]
 
     def parse_and_validate(self, text: bytes | str, strictness: Strictness = "lax") -> tuple[Any, list[Violation]]:
-        """Judge JSON text as `text` does; return the decoded value too (None when it is no JSON)."""
+        """Validate JSON text as `validate_text` does; return the decoded value too (None if it is not JSON)."""
         check_strictness(strictness)
         try:
             value = parse(text)
@@ -91,88 +98,92 @@ class Validator:
         return value, violations
 
     def validate_value(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
-        """Judge a decoded JSON value."""
+        """Validate a decoded JSON value."""
         check_strictness(strictness)
         try:
             if self._validator.is_valid(value):
                 return []
             errors = list(self._validator.iter_errors(value))
-        except (
-            ValueError,
-            TypeError,
-        ) as unfit:  # too deep, a lone surrogate, a key that is no text, a Python object
+        except (ValueError, TypeError) as unfit:  # nested too deeply, a lone surrogate, a type that JSON has not
             return [Violation("", _NOT_JSON, f"this cannot be written as JSON: {unfit}", part=self._part)]
-        found: dict[tuple[tuple[str | int, ...], str], Violation] = {}
-        mistyped = set()
-        for path, rule, violation in self._read(errors, value):
-            if rule == "type":
-                mistyped.add(path)
-            found.setdefault((path, rule), violation)
-        kept = [(path, v) for (path, rule), v in found.items() if rule == "type" or path not in mistyped]
-        if len(kept) > 1:
+        broken = _distinct(_broken_rules(errors))
+        if len(broken) > 1:
             order = _DocumentOrder(value, self._schema)
-            kept.sort(key=lambda item: order.key(item[0]))
-        return [self._weigh(violation, path, value, strictness) for path, violation in kept]
+            broken.sort(key=lambda rule: order.key(rule.path))
+        return [self._violation(rule, value, strictness) for rule in broken]
 
-    def _read(
-        self, errors: list[jsonschema_rs.ValidationError], value: Any
-    ) -> Iterator[tuple[tuple[str | int, ...], str, Violation]]:
-        for error in errors:
-            kind, path = error.kind, tuple(error.instance_path)
-            schema_path = tuple(error.schema_path)
-            if kind.name == "required":
-                yield self._violation((*path, kind.value), "required", value, schema_path)
-            elif kind.name == "additionalProperties":
-                for name in kind.value:
-                    yield self._violation((*path, name), _UNDECLARED, value, schema_path)
-            elif kind.name == "falseSchema":
-                yield self._violation(path, _DEPRECATED, value, schema_path[:-1])
-            else:
-                yield self._violation(path, str(schema_path[-1]), value, schema_path)
-
-    def _violation(
-        self, path: tuple[str | int, ...], rule: str, value: Any, schema_path: tuple[str | int, ...]
-    ) -> tuple[tuple[str | int, ...], str, Violation]:
-        rules = _at(self._schema, schema_path[:-1])
-        instance = _at(value, path) if rule != "required" else _at(value, path[:-1])
+    def _violation(self, broken: _BrokenRule, value: Any, strictness: Strictness) -> Violation:
+        """Put a broken rule into words."""
+        path, rule = broken.path, broken.rule
+        schema = _at(self._schema, broken.schema_path)
+        instance = _at(value, path if rule != "required" else path[:-1])
         aged = self._contract if self._part == "body" else None
-        severity: Severity = "error"
-        if rule == _UNDECLARED:
-            severity = self._undeclared
-        elif rule == _DEPRECATED:
-            severity = "warning"
-        violation = Violation(
-            pointer=to_pointer(path),
+        pointer = to_pointer(path)
+        message, hint = wording.describe(
+            rule, schema, path, instance, revision=self._contract.revision.id, contract=aged
+        )
+        return Violation(
+            pointer=pointer,
             rule=rule,
-            message=wording.message(rule, rules, path, instance, self._contract.revision.id),
-            severity=severity,
-            hint=wording.hint(rule, rules, path, instance, aged),
+            message=message,
+            severity=self._severity(rule, pointer, instance, strictness),
+            hint=hint,
             since=history.since(aged, path, rule) if aged else None,
             part=self._part,
         )
-        return path, rule, violation
 
-    def _weigh(
-        self, violation: Violation, path: tuple[str | int, ...], value: Any, strictness: Strictness
-    ) -> Violation:
-        if violation.severity != "error" or strictness == "strict":
-            return violation
+    def _severity(self, rule: str, pointer: str, instance: Any, strictness: Strictness) -> Severity:
+        severities: dict[str, Severity] = {_UNDECLARED: self._undeclared, _DEPRECATED: "warning"}
+        severity = severities.get(rule, "error")
+        if severity != "error" or strictness == "strict":
+            return severity
         if strictness == "off":
-            return violation if not violation.pointer else replace(violation, severity="warning")
-        taken = self._tolerated.get(violation.pointer)
-        if taken is not None and violation.rule != "required" and taken.is_valid(_at(value, path)):
-            return replace(violation, severity="warning")
-        return violation
+            return "warning" if pointer else "error"
+        tolerated = self._tolerated.get(pointer)
+        if tolerated is not None and rule != "required" and tolerated.is_valid(instance):
+            return "warning"
+        return "error"
 
 
 @functools.lru_cache(maxsize=32)
 def validator_for(contract: Contract) -> Validator:
-    """Return the judge of create payloads under `contract`."""
+    """Return the validator of create payloads under `contract`."""
     return Validator(contract.request_schema, contract=contract, tolerated=contract.observed.tolerated)
 
 
+class _BrokenRule(NamedTuple):
+    """A rule that a value breaks: the path of the value, the name of the rule, and the path of the schema that has it."""
+
+    path: Path
+    rule: str
+    schema_path: Path
+
+
+def _broken_rules(errors: list[jsonschema_rs.ValidationError]) -> Iterator[_BrokenRule]:
+    for error in errors:
+        kind, path, schema_path = error.kind, tuple(error.instance_path), tuple(error.schema_path)
+        if kind.name == "required":
+            yield _BrokenRule((*path, kind.value), "required", schema_path[:-1])
+        elif kind.name == "additionalProperties":
+            for name in kind.value:
+                yield _BrokenRule((*path, name), _UNDECLARED, schema_path[:-1])
+        elif kind.name == "falseSchema":
+            yield _BrokenRule(path, _DEPRECATED, schema_path[:-2])
+        else:
+            yield _BrokenRule(path, str(schema_path[-1]), schema_path[:-1])
+
+
+def _distinct(found: Iterable[_BrokenRule]) -> list[_BrokenRule]:
+    """Return each rule of a value once. Of a value that has the wrong type only that: the other rules are for another type."""
+    first: dict[tuple[Path, str], _BrokenRule] = {}
+    for broken in found:
+        first.setdefault((broken.path, broken.rule), broken)
+    mistyped = {path for path, rule in first if rule == "type"}
+    return [broken for (path, rule), broken in first.items() if rule == "type" or path not in mistyped]
+
+
 class _DocumentOrder:
-    """Sorts paths as their values stand in the document; an absent member comes after its siblings, as the schema lists it."""
+    """Sorts paths in document order. An absent member comes after its siblings, in the order of the schema."""
 
     def __init__(self, value: Any, schema: Mapping[str, Any]) -> None:
         self._value = value
@@ -197,30 +208,30 @@ class _DocumentOrder:
         return tuple(places)
 
 
-def _noticing(schema: Any, *, root: bool = False) -> Any:
-    """Return the schema with undeclared and deprecated members refused as well, so that one pass finds them all.
+def _closed(schema: Any, *, root: bool = False) -> Any:
+    """Return the schema with undeclared and deprecated members forbidden as well, so that one pass finds them all.
 
-    Alternatives (anyOf and its like) stay as they are: what one of them does not declare, another may.
+    Alternatives such as anyOf stay as they are: what one of them does not declare, another may.
     """
     if not isinstance(schema, Mapping):
         return schema
-    judged = dict(schema)
-    if "properties" in judged:
-        judged["properties"] = {
-            name: _refused(_noticing(member), member) for name, member in judged["properties"].items()
+    strict = dict(schema)
+    if "properties" in strict:
+        strict["properties"] = {
+            name: _without_deprecated(_closed(member), member) for name, member in strict["properties"].items()
         }
-        judged.setdefault("additionalProperties", False)
-        if root:  # editors find the schema of a file by this key; it is not part of what is sent
-            judged["properties"].setdefault("$schema", True)
-    if "items" in judged:
-        judged["items"] = _noticing(judged["items"])
-    return judged
+        strict.setdefault("additionalProperties", False)
+        if root:  # by this member editors find the schema of a file
+            strict["properties"].setdefault("$schema", True)
+    if "items" in strict:
+        strict["items"] = _closed(strict["items"])
+    return strict
 
 
-def _refused(judged: Any, member: Any) -> Any:
+def _without_deprecated(strict: Any, member: Any) -> Any:
     if isinstance(member, Mapping) and member.get("deprecated") is True:
-        return {**judged, "allOf": [*judged.get("allOf", ()), False]}
-    return judged
+        return {**strict, "allOf": [*strict.get("allOf", ()), False]}
+    return strict
 
 
 def _at(node: Any, path: Sequence[str | int]) -> Any:

@@ -1,4 +1,4 @@
-"""How is a violation said to a person, and how can it be mended? Words for rules; nothing here decides what is wrong."""
+"""The wording of violations: a message and a hint for each rule. Nothing here decides what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from kling_contract.contract import Contract, history
 from kling_contract.display import counted, likeness, nearest, show, type_of, with_article
 
-__all__ = ["hint", "message"]
+__all__ = ["describe"]
 
 Path = tuple[str | int, ...]
 
@@ -22,8 +22,18 @@ _BASE64_STARTS = {
 _FORMATS = {"uri": "a URI", "date-time": "a date and time of RFC 3339"}
 
 
-def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revision: str) -> str:
-    """Return one line that says what is wrong. For "required", `value` is the object that lacks the member."""
+def describe(
+    rule: str, schema: Mapping[str, Any], path: Path, value: Any, *, revision: str, contract: Contract | None
+) -> tuple[str, str | None]:
+    """Return one line that says what is wrong, and how to correct it (None: no more than the rule itself says).
+
+    `schema` has the rule and `value` breaks it; for "required", `value` is the object that lacks the member. The history
+    of `contract` helps with undeclared members (None: there is no history).
+    """
+    return _message(rule, schema, path, value, revision), _hint(rule, schema, path, value, contract)
+
+
+def _message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revision: str) -> str:
     limit = schema.get(rule)
     match rule:
         case "required":
@@ -63,8 +73,7 @@ def message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revisi
             return f"{show(value)} breaks the rule {rule}: {show(limit)}"
 
 
-def hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract: Contract | None) -> str | None:
-    """Return how to mend it, or None when there is nothing better to say than the rule itself."""
+def _hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract: Contract | None) -> str | None:
     if rule == "undeclared":
         declared = [name for name in schema.get("properties", ()) if name != "$schema"]
         past = history.fate_of(contract, path) if contract else None

@@ -31,7 +31,7 @@ def _key(change: Change) -> tuple[str, str, str]:
 
 
 def test_there_is_a_yardstick_for_every_step() -> None:
-    """Each revision has been set against the one before it by hand."""
+    """Each revision has been compared with the one before it by hand."""
     known = [(read_json(path)["old"], read_json(path)["new"]) for path in YARDSTICK]
     assert known == list(pairwise(revisions()))
 
@@ -51,7 +51,7 @@ def test_breakages_are_those_of_the_yardstick(path: Path) -> None:
 
 @pytest.mark.parametrize("revision", revisions())
 def test_nothing_changes_by_itself(revision: str) -> None:
-    """A revision set against itself shows no change."""
+    """A revision compared with itself shows no change."""
     assert _between(revision, revision) == []
 
 
@@ -88,7 +88,7 @@ def _errors(payload: Any, revision: str) -> list[Any]:
 
 
 def _covers(changed: str, violated: str) -> bool:
-    """Is a violation at or below where something changed? "*" is any item."""
+    """Return whether a violation is at or below a changed place, in which "*" is any item."""
     return (re.sub(r"/\d+(?=/|$)", "/*", violated) + "/").startswith(changed + "/")
 
 
@@ -110,7 +110,7 @@ def test_a_path_breaks_requests_when_it_is_not_served_any_more(old: str, new: st
 
 
 def test_a_tolerated_value_breaks_only_strict_servers() -> None:
-    """Where the service is known to take the old values still, a narrower type breaks only whoever it refuses."""
+    """Where the service is known to accept the old values still, a narrower type breaks requests only on strict servers."""
     new = Contract.load()
     tolerated = new.observed.tolerated[0]
     name = tolerated.pointer.removeprefix("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_contract import Contract, revisions
-from kling_contract.cli import cli
+from kling_contract.cli import cli, main
 from kling_contract.drift import ApiDocument, breaks, diff, load_document
 from kling_contract.drift.openapi import DocumentSet
 from kling_contract.errors import DocumentError
@@ -67,7 +68,7 @@ def test_a_document_shows_what_revisions_show(saved: Any) -> None:
     assert written == [(change.part, change.pointer, change.kind, change.requests) for change in diff(old, new)]
 
 
-def test_other_operations_of_a_document_are_not_held_against_it(saved: Any) -> None:
+def test_other_operations_of_a_document_are_no_change(saved: Any) -> None:
     """A revision describes two operations of a larger API: what else a document has is no change."""
     contract = Contract.load()
     document = _as_3_0(contract)
@@ -77,7 +78,7 @@ def test_other_operations_of_a_document_are_not_held_against_it(saved: Any) -> N
 
 
 def test_operations_come_and_go(saved: Any) -> None:
-    """An operation that only the new document has is new; one that only the old has breaks whoever calls it."""
+    """An operation that only the new document has was added; one that only the old has was removed, which breaks requests."""
     document = _as_3_0(Contract.load())
     more = copy.deepcopy(document)
     more["paths"]["/v1/models"] = {"get": {"responses": {"200": {"description": "ok"}}}}
@@ -135,8 +136,8 @@ def test_keys_media_types_and_servers_are_compared(saved: Any) -> None:
         ('{"openapi": "3.1.0", "paths": {"/a": {"get": {"requestBody": {"$ref": "other.json"}}}}}', "other.json"),
     ],
 )
-def test_what_cannot_be_compared_is_said_in_one_line(text: str, complaint: str, saved: Any, tmp_path: Path) -> None:
-    """A file that is no usable OpenAPI document is refused by its name, with what is wrong, in one line."""
+def test_what_cannot_be_compared_is_refused_in_one_line(text: str, complaint: str, saved: Any, tmp_path: Path) -> None:
+    """A file that is not a usable OpenAPI document is refused in one line, with its name and what is wrong."""
     with pytest.raises(DocumentError, match=re.escape(complaint)) as refused:
         diff(saved(text), saved(text))
     assert str(tmp_path) in str(refused.value)
@@ -169,7 +170,7 @@ def test_a_schema_within_itself_has_an_end(saved: Any) -> None:
 
 
 def _pieces(revision: str) -> list[dict[str, Any]]:
-    """Return the document of a revision as providers publish it: one operation a piece, and no word of aliases."""
+    """Return the document of a revision as providers publish it: one operation a piece, without aliases."""
     whole = Contract.load(revision).bundled()
     return [
         {**whole, "paths": {path: {method: item[method]}}}
@@ -180,7 +181,7 @@ def _pieces(revision: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("revision", revisions())
 def test_pieces_describe_the_whole(revision: str) -> None:
-    """Operation by operation, in whichever order, documents say together what the revision does; one alone leaves a gap."""
+    """Documents with one operation each are together the same as the revision, in any order; one alone lacks an operation."""
     known = Contract.load(revision)
     pieces = [ApiDocument(each, name=f"piece {i}") for i, each in enumerate(_pieces(revision))]
     assert diff(known, DocumentSet(pieces)) == diff(known, DocumentSet(pieces[::-1])) == []
@@ -211,8 +212,8 @@ def test_the_command_takes_pieces(tmp_path: Path) -> None:
     assert code("latest") == 2
 
 
-def test_aliases_are_no_matter_of_others() -> None:
-    """That a provider's document does not name an alias says nothing; that it has another path does."""
+def test_a_document_without_aliases_is_no_change() -> None:
+    """A document of the provider that does not name an alias shows no change; one with another path does."""
     known = Contract.load("latest")
     (path,) = known.openapi["paths"]
     others = copy.deepcopy(known.bundled())
@@ -247,7 +248,7 @@ def test_aliases_are_no_matter_of_others() -> None:
     ],
 )
 def test_a_malformed_document_is_refused_with_the_place(place: str, value: Any, complaint: str) -> None:
-    """A value of the wrong type, wherever it is, is refused in one line that says what was expected there, and what came."""
+    """A value of the wrong type, wherever it is, is refused in one line that says what was expected there, and what was found."""
     body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/S"}}}}
     document = {
         "openapi": "3.1.0",
@@ -286,7 +287,7 @@ def _places(node: Any) -> Iterator[tuple[Any, Any]]:
 @settings(max_examples=200)
 @given(st.data())
 def test_no_malformed_document_is_a_crash(data: st.DataObject) -> None:
-    """Whatever stands at whatever place of a document: it is compared, or refused in one line."""
+    """With any value at any place, a document is compared, or refused in one line."""
     known = Contract.load("latest")
     document = copy.deepcopy(known.bundled())
     for _ in range(data.draw(st.integers(1, 3))):
@@ -303,3 +304,17 @@ def test_no_malformed_document_is_a_crash(data: st.DataObject) -> None:
         complaint = str(refused)
     assert complaint.startswith("theirs: ")
     assert "\n" not in complaint
+
+
+def test_the_command_refuses_a_malformed_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command reports a malformed file in one line with its name and the place, and exits with 2."""
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps({**Contract.load().bundled(), "servers": "x"}))
+    monkeypatch.setattr(sys, "argv", ["kling-contract", "diff", "latest", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f'{path}: #/servers must be an array, got "x"')

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from kling_contract import Contract, revisions
 from kling_contract.errors import DocumentError
-from kling_contract.schema_values.rules import minimal_value, resolve
+from kling_contract.schema_values.rules import TYPES, minimal_value, resolve, types
 from tests.support.referee import referee
 from tests.support.small_schemas import SCHEMAS
 
@@ -55,7 +55,7 @@ def test_annotations_are_kept_on_demand() -> None:
         ({"$ref": "other.json"}, "#/\\$ref: other.json is outside"),
         ({"$ref": "#/$defs/none"}, "#/\\$ref: there is nothing at #/\\$defs/none"),
         ({"$ref": "#name"}, "#/\\$ref: there is nothing at #name"),
-        ({"properties": {"a/b": {"items": False}}}, "#/properties/a~1b/items: a schema is"),
+        ({"properties": {"a/b": {"items": False}}}, "#/properties/a~1b/items: a schema must be"),
         ({"$ref": "#"}, "#/\\$ref: # refers to itself"),
         ({"$defs": {"a": {"type": "null"}}, "$ref": "#/$defs/a", "type": "null"}, "#: type is both here"),
     ],
@@ -64,3 +64,19 @@ def test_what_is_not_supported_is_refused(schema: Any, said: str) -> None:
     """A keyword, format or reference that is not supported is an error that says where it is."""
     with pytest.raises(DocumentError, match=said):
         resolve(schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "allowed"),
+    [
+        ({}, TYPES),
+        ({"type": "string"}, ("string",)),
+        ({"type": ["string", "null"], "enum": ["a"]}, ("string", "null")),
+        ({"enum": ["a", None]}, ("null", "string")),
+        ({"const": 1}, ("integer", "number")),
+        ({"const": 1.5}, ("number",)),
+    ],
+)
+def test_types_are_those_named_or_else_those_listed(schema: Any, allowed: tuple[str, ...]) -> None:
+    """A schema allows the types that it names, else those of its listed values, else all."""
+    assert types(resolve(schema)) == allowed

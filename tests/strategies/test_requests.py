@@ -1,4 +1,4 @@
-"""Claims about what is drawn: it is valid, it reaches everything the documents allow, and it shrinks to next to nothing."""
+"""Claims about strategies: what they draw is valid, covers everything the documents allow, and shrinks to very little."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EACH_REVISION = pytest.mark.parametrize("revision", revisions())
 
 
 def _holds(schema: Any, value: Any) -> bool:
-    """Do both validators find the value valid?"""
+    """Return whether both validators find the value valid."""
     return Draft202012Validator(schema, validate_formats=True).is_valid(value) and not referee(schema)(value)
 
 
@@ -103,7 +103,7 @@ def _texts(value: Any) -> Iterator[str]:
 @settings(BUSY, max_examples=60)
 @given(data=st.data())
 def test_valid_requests_are_valid(revision: str, data: st.DataObject) -> None:
-    """Each keeps the contract to the letter, says a second validator too; nothing in it is undeclared; it can be sent."""
+    """Each is valid to the letter, for a second validator too; it has no undeclared member, and it can be sent."""
     payload = data.draw(valid_requests(revision=revision))
     judged = validate(payload, revision=revision, strictness="strict")
     assert {each.rule for each in judged} <= {"deprecated"}
@@ -168,7 +168,7 @@ def _check_png(data: bytes) -> None:
 @settings(BUSY, max_examples=60)
 @given(data=st.data())
 def test_invalid_requests_have_the_violation_they_name(revision: str, data: st.DataObject) -> None:
-    """Each has one error, with the pointer and rule named, say both validators."""
+    """Both validators find one error in each, with the pointer and the rule named."""
     case = data.draw(invalid_requests(revision=revision))
     judged = validate(case.payload, revision=revision, strictness="strict")
     assert [(e.pointer, e.rule) for e in judged if e.severity == "error"] == [(case.pointer, case.rule)]
@@ -197,8 +197,8 @@ def _names(payload: Any) -> Any:
 @EACH_REVISION
 @settings(BUSY, max_examples=60)
 @given(data=st.data())
-def test_generations_keep_schema_and_sense(revision: str, data: st.DataObject) -> None:
-    """A drawn generation is valid; it has what the printed answer of its status has, and nothing of the other statuses'."""
+def test_generations_are_valid_and_as_observed(revision: str, data: st.DataObject) -> None:
+    """A drawn generation is valid; it has the members recorded for its status, and none of those of other statuses alone."""
     contract = Contract.load(revision)
     status = data.draw(st.sampled_from(contract.lifecycle.statuses))
     generation = data.draw(generations(status, contract=contract))
@@ -212,7 +212,7 @@ def test_generations_keep_schema_and_sense(revision: str, data: st.DataObject) -
 
 
 def test_what_may_not_be_null_is_left_out() -> None:
-    """Where a document does not allow null, a member of another status's answer is absent."""
+    """Where a document does not allow null, a member of another status's response is absent."""
     known = Contract.load()
     documents = {name: known.document(name) for name in ("openapi.json", "observed.json", *known.schemas)}
     shapes = documents["observed.json"]["answers"]["get"]
@@ -244,7 +244,7 @@ def test_generations_come_in_every_status(revision: str) -> None:
 @settings(BUSY, max_examples=40)
 @given(data=st.data())
 def test_error_bodies_are_valid(revision: str, data: st.DataObject) -> None:
-    """Drawn error bodies keep the error schema of their revision."""
+    """Drawn error bodies are valid under the error schema of their revision."""
     assert _holds(Contract.load(revision).error_schema, data.draw(error_bodies(revision=revision)))
 
 
@@ -269,8 +269,8 @@ def test_timelines_take_every_edge() -> None:
 
 @BUSY
 @given(st.data())
-def test_it_works_for_documents_to_come(data: st.DataObject) -> None:
-    """For any schema of the kind, what is drawn is valid, say both validators: no rule of ours stands in Python."""
+def test_it_works_for_any_schema(data: st.DataObject) -> None:
+    """For any supported schema, both validators find what is drawn valid: no rule is written in Python."""
     schema = data.draw(SCHEMAS)
     assert _holds(schema, data.draw(matching(schema)))
 

@@ -54,7 +54,7 @@ def the_validator(payload: Mapping[str, Any]) -> None:
     assert_type(check_request(httpx.Request("POST", "http://127.0.0.1")), list[Violation])
     assert_type(check_response(httpx.Response(200)), list[Violation])
     validate(payload, strictness="Strict")  # type: ignore[arg-type]
-    validate(payload, "latest")  # type: ignore[call-arg]
+    validate()  # type: ignore[call-arg]
 
 
 def a_function_that_passes_fields_on(kling: Client, **fields: Unpack[Fields]) -> Generation:

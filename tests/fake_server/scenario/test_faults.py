@@ -233,7 +233,7 @@ def test_a_broken_off_response_stays_broken_off(
 ) -> None:
     """A reply that breaks off by itself still breaks off under a fault, unless the fault has a body of its own."""
     fault = Fault(operation="getGeneration", truncate=truncate, **(more or {"patch": {"a": 1}}))
-    made = fault.over(Reply(200, Headers(), body, delay=2.0, cut=cut))
+    made = fault.apply(Reply(200, Headers(), body, delay=2.0, cut=cut))
     own = "body" in more and cut != 0
     assert made.cut == min((each for each in (None if own else cut, truncate) if each is not None), default=None)
     assert made.delay == 2.0 + more.get("latency", 0)

@@ -36,6 +36,7 @@ CONTRACT = Contract.load()
 CONTRACTS = [Contract.load(revision) for revision in revisions()]
 FREE = [claim for claim in CLAIMS if claim.free]
 ANY_ORDER = next(claim for claim in EXPLORATIONS if claim.name == "any-order")
+SEEDS = range(3, 9)  # what a seed draws depends on the constants in the code, so no single one can be relied on
 REASONS = CONTRACT.observed.refusals.reasons
 
 
@@ -98,7 +99,8 @@ def test_each_broken_fake_is_found(broken: Broken) -> None:
 def test_what_no_claim_thought_of_is_found(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     """If creating is allowed, the state machine finds the broken fakes that break no other claim."""
     monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", 1)  # that it is found is the point, not the shortest way there
-    assert_well_said(checked(broken.target(), ANY_ORDER, seed=3).findings)
+    found = (checked(broken.target(), ANY_ORDER, seed=seed).findings for seed in SEEDS)
+    assert_well_said(next(filter(None, found), ()))
 
 
 def assert_well_said(findings: Sequence[Finding]) -> None:
@@ -287,13 +289,18 @@ def test_what_only_the_real_time_moves(twist: Twist | None) -> None:
 
 def test_a_fake_of_ours_is_steered_into_trouble() -> None:
     """On a port with the control API, calls fail and generations follow other scenarios, as the state machine has it."""
-    with served() as (url, fake), CheckRun(url, creations=None, key=KEY, seed=3, examples=20) as run:
-        assert run.check(ANY_ORDER).findings == ()
-        assert fake.scenario.name == "happy"
-        replies = [exchange.reply for exchange in fake.journal]
-    assert any(reply.cut is not None or reply.delay for reply in replies)
-    ended = {fake.contract.lifecycle.failed(each.status(fake.now())) for each in fake.generations.values()}
-    assert ended == {True, False}
+    seen: set[str] = set()
+    for seed in SEEDS:
+        with served() as (url, fake):
+            assert checked(url, ANY_ORDER, seed=seed, examples=12).findings == ()
+            assert fake.scenario.name == "happy"
+            for exchange in fake.journal:
+                seen |= {"trouble"} if exchange.reply.cut is not None or exchange.reply.delay else set()
+            for made in fake.generations.values():
+                seen.add("failure" if fake.contract.lifecycle.failed(made.status(fake.now())) else "success")
+        if seen == {"trouble", "failure", "success"}:
+            return
+    raise AssertionError(seen)
 
 
 def mixed_up(fake: FakeServer) -> Callable[[httpx.Request], httpx.Response]:

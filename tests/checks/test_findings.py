@@ -234,6 +234,19 @@ def test_a_server_of_usual_habits_is_not_blamed() -> None:
     assert check(answering(habitual), seed=0) == []
 
 
+def test_a_server_that_reads_the_body_first_is_not_blamed() -> None:
+    """For free every create is for an unknown model, too: a server may refuse it for that, whatever else is wrong."""
+    fake = FakeServer(api_key=KEY)
+
+    def body_first(request: httpx.Request) -> httpx.Response:
+        if request.method == CONTRACT.create.method and request.url.path in CONTRACT.create.paths:
+            headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+            request = httpx.Request(request.method, request.url, headers=headers, content=request.content or b"{}")
+        return httpx.Client(transport=fake.transport()).send(request)
+
+    assert check(answering(body_first), seed=0) == []
+
+
 def test_each_accepted_violation_is_told_apart() -> None:
     """If creating is allowed, each rule that a server does not check is a finding, with the smallest payload that shows it."""
     with served(strictness="off") as (url, _):

@@ -121,6 +121,21 @@ def test_for_free_every_create_is_for_an_unknown_model(data: st.DataObject) -> N
     assert not any(model.encode() in arrived[0].content for model in models)
 
 
+def test_for_free_no_body_names_a_model_in_any_encoding() -> None:
+    """In a free check no body names a model of any revision, not even in UTF-16, which a careless server might read."""
+    arrived: list[bytes] = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        arrived.append(request.content)
+        return httpx.Response(400)
+
+    check(answering(respond), seed=0)
+    models = [model for contract in CONTRACTS for model in contract.request_schema["properties"]["model"]["enum"]]
+    spelt = [model.encode(encoding) for model in models for encoding in ("utf-8", "utf-16-le", "utf-16-be")]
+    assert not [body for body in arrived if any(model in body for model in spelt)]
+    assert any(b"k\0l\0i\0n\0g\0" in body for body in arrived)
+
+
 def test_after_an_accepted_create_nothing_passes() -> None:
     """Once something was accepted that must not create anything, the transport sends nothing any more, not even a poll."""
     arrived: list[httpx.Request] = []

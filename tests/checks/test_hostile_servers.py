@@ -208,6 +208,7 @@ def test_the_time_limit_ends_a_run() -> None:
 def test_a_proxy_is_honoured_beyond_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests to another machine go through the proxy that the environment names; those to this machine do not."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        listener.settimeout(20)
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listener.getsockname()[1]}")
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
         for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "https_proxy", "http_proxy"):

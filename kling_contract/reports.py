@@ -1,8 +1,8 @@
 """Reports: validation results as text, JSON, GitHub annotations, SARIF or JUnit XML.
 
 All of them are written from two shapes: a `Result` is a named thing that was checked, and a `Reportable` one problem of it.
-A `FileResult` with its `Violation`s and a checked claim with its findings are both. A report shows the problems of one
-result by severity, the worst first, and in document order within a severity.
+A `FileResult` with its `Violation`s and a checked claim with its findings are both. The validator returns violations in
+document order; a report shows those of one result by severity, the worst first, and in document order within a severity.
 
 Each format is a stream of lines, so that a report takes no more memory for a million payloads than for one. Only JUnit is
 held back to the end, since it begins with its totals.
@@ -215,19 +215,19 @@ def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator
     severities = failing(fail_on)
     cases = []
     totals: Counter[str] = Counter()
-    for judged in results:
-        findings = judged.findings
-        failures = [each for each in findings if each.severity in severities]
-        outcome = "error" if judged.unreadable is not None else "failure" if failures else "passed"
-        if outcome == "passed" and judged.skipped is not None:
+    for result in results:
+        findings = result.findings
+        failures = [found for found in findings if found.severity in severities]
+        outcome = "error" if result.unreadable is not None else "failure" if failures else "passed"
+        if outcome == "passed" and result.skipped is not None:
             outcome = "skipped"
         totals[outcome] += 1
-        report = escape(_xml("\n".join(_told(judged.name, each) for each in findings)), {"\r": "&#13;"})
-        case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(judged.name))}'
+        report = escape(_xml("\n".join(_told(result.name, found) for found in findings)), {"\r": "&#13;"})
+        case = f'<testcase classname="{_TOOL}" name={quoteattr(_xml(result.name))}'
         if outcome == "skipped":
-            case += f"><skipped message={quoteattr(_xml(judged.skipped or ''))}/></testcase>"
+            case += f"><skipped message={quoteattr(_xml(result.skipped or ''))}/></testcase>"
         elif outcome != "passed":
-            rule, message = UNREADABLE, judged.unreadable or ""
+            rule, message = UNREADABLE, result.unreadable or ""
             if findings:
                 rule, message = findings[0].rule, f"{_title(findings[0])}: {findings[0].message}"
                 message += f" (and {len(findings) - 1} more)" if findings[1:] else ""

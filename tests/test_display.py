@@ -52,7 +52,8 @@ def test_nothing_that_a_terminal_obeys_is_left(before: str, hostile: str, after:
     assert shown.encode()
 
 
-@given(st.text(max_size=30), st.text(max_size=30), st.integers(1, 60))
+# A backslash before a key may be part of its spelling in JSON, and is masked with it.
+@given(st.text(st.characters(exclude_characters="\\"), max_size=30), st.text(max_size=30), st.integers(1, 60))
 def test_no_part_of_a_key_is_left_at_the_end(before: str, after: str, limit: int) -> None:
     """However a text is cut, no more than a letter or two of the key is left; a text that is short enough stays whole."""
     text = shorten(f"{before}{KEY}{after}", limit, key=KEY)

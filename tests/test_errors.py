@@ -17,6 +17,8 @@ from kling_contract import errors
 from kling_contract.errors import InvalidJson, KlingError, ListenError, StateError
 
 SIGNALS = {
+    "kling_contract.client.retry.NoTimeToRetry",  # the client turns it into a timeout
+    "kling_contract.client.retry.Retryable",  # the loop takes it for "try again"
     "kling_contract.checks.deadline.DeadlineExceeded",  # the runner turns it into a finding
     "fake_server.adapters.control_pages.Refused",  # the control API turns it into a response
 }

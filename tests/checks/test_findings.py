@@ -274,7 +274,7 @@ def test_what_only_the_real_time_moves(twist: Twist | None) -> None:
 
 def test_a_fake_of_ours_is_steered_into_trouble() -> None:
     """On a port with the control API, calls fail and generations follow other scenarios, as the state machine has it."""
-    with served() as (url, fake), CheckRun(url, creations=None, key=KEY, seed=3, examples=12) as run:
+    with served() as (url, fake), CheckRun(url, creations=None, key=KEY, seed=3, examples=20) as run:
         assert run.check(ANY_ORDER).findings == ()
         assert fake.scenario.name == "happy"
         replies = [exchange.reply for exchange in fake.journal]

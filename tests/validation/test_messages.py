@@ -58,6 +58,17 @@ def test_each_part_is_judged(request_of: Any) -> None:
     assert [each.severity for each in check_request(extra)] == ["warning"]
 
 
+def test_faults_do_not_hide_each_other() -> None:
+    """Key, media type and body are all checked, whatever else is wrong, and each violation names its documented refusal."""
+    wrong = check_request(Request("POST", f"{URL}?verbose=1", Headers(), b"{}"))
+    reasons = [violation.reason for violation in wrong]
+    required = CREATE.request["required"] if CREATE.request else []
+    assert reasons == ["unauthorized", "invalid_query", "wrong_media_type", *["invalid_body"] * len(required)]
+    assert set(reasons) <= set(CONTRACT.observed.refusals.reasons)
+    others = [check_request(Request("PUT", URL)), check_request(Request("GET", f"{URL}/x"))]
+    assert [violation.reason for (violation,) in others] == ["wrong_method", "unknown_path"]
+
+
 def test_wrong_ways_are_shown_the_right_one(request_of: Any) -> None:
     """A wrong method or path draws one violation, with a hint at the right one."""
     (method,) = check_request(request_of("PUT", URL, headers=KEY))

@@ -121,10 +121,12 @@ def mask_bytes(data: bytes, *keys: str) -> bytes:
     return mask(data.decode("utf-8", "surrogateescape"), *keys).encode("utf-8", "surrogateescape")
 
 
-def holds_key(data: bytes, key: str) -> bool:
-    """Return whether a key that `mask` would look for is in a body, in any spelling."""
-    if len(key) < MIN_KEY_LENGTH:
+def holds_key(data: str | bytes, key: str) -> bool:
+    """Return whether a key that `mask` would look for is in a text or a body, in any spelling."""
+    if not data or len(key) < MIN_KEY_LENGTH:
         return False
+    if isinstance(data, str):
+        return key in data if _is_plain(data) else _spellings(key).search(data) is not None
     if b"\\" not in data and b"%" not in data:
         return key.encode("utf-8", "replace") in data
     return _spellings(key).search(data.decode("utf-8", "surrogateescape")) is not None

@@ -25,6 +25,7 @@ class Journal(Sequence[Exchange]):
     def __init__(self, contract: Contract, *, max_exchanges: int = 10_000, max_bytes: int = 64 * 2**20) -> None:
         self._contract = contract
         self._kept: deque[Exchange] = deque()
+        self._sizes: deque[int] = deque()
         self._max_exchanges = max_exchanges
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -47,10 +48,13 @@ class Journal(Sequence[Exchange]):
         )
         if keys:
             exchange = hidden(exchange, keys)
+        size = _size(exchange)
         self._kept.append(exchange)
-        self._bytes += _size(exchange)
+        self._sizes.append(size)
+        self._bytes += size
         while len(self._kept) > self._max_exchanges or (self._bytes > self._max_bytes and len(self._kept) > 1):
-            self._bytes -= _size(self._kept.popleft())
+            self._kept.popleft()
+            self._bytes -= self._sizes.popleft()
             self.dropped += 1
 
     @property
@@ -70,6 +74,7 @@ class Journal(Sequence[Exchange]):
     def clear(self) -> None:
         """Forget everything."""
         self._kept.clear()
+        self._sizes.clear()
         self._bytes = self.dropped = 0
 
     @overload
@@ -113,8 +118,8 @@ def _size(exchange: Exchange) -> int:
     request, reply = exchange.request, exchange.reply
     size = len(request.url) + len(request.body) + len(reply.body)
     for headers in (request.headers, reply.headers):
-        for name, value in headers.items():
-            size += len(name) + len(value)
+        fields = headers.items()
+        size += sum([len(name) + len(value) for name, value in fields])
     for violation in exchange.violations:
         size += len(violation.pointer) + len(violation.message) + len(violation.hint or "")
     return size

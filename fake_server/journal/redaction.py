@@ -42,8 +42,9 @@ def without_keys(request: Request) -> tuple[Request, tuple[str, ...]]:
     keys = _keys(tuple(secrets))
     if keys:
         texts = "\n".join([url, *(value for _, value in kept.headers.items())])
-        if mask(texts, *keys) != texts or any(holds_key(kept.body, key) for key in keys):
-            return kept, keys
+        for key in keys:
+            if holds_key(texts, key) or holds_key(kept.body, key):
+                return kept, keys
     return kept, ()
 
 

@@ -91,8 +91,11 @@ class Responses:
 
     def new_video_url(self, values: Mapping[str, Any]) -> str:
         """Draw the URL of the video of a new generation, on the documented host."""
-        expires = int(utc(values["created_at"] + (self._answers.video_lifetime or 0)).timestamp())
-        return fill(self._answers.video_url, _Drawn(self._chance, {**values, "expires_hex": f"{expires:x}"}))
+        drawn = _Drawn(self._chance, values)
+        if self._answers.video_lifetime is not None:
+            expires = utc(values["created_at"] + self._answers.video_lifetime)
+            drawn["expires_hex"] = f"{int(expires.timestamp()):x}"
+        return fill(self._answers.video_url, drawn)
 
     @property
     def video_content_type(self) -> str:

@@ -56,7 +56,7 @@ class JsonTemplate:
         """Return the JSON text with its placeholders replaced, as UTF-8. Raise KeyError for one that has no value."""
         pieces = [self._first]
         for whole, inside, text in self._rest:
-            pieces.append(_written(whole, inside, values))
+            pieces.append(_ENCODER.encode(values[whole]) if whole else _ENCODER.encode(str(values[inside]))[1:-1])
             pieces.append(text)
         return "".join(pieces).encode("utf-8", "replace")
 

@@ -80,10 +80,8 @@ class _Comparison:
             compared = [self._compare_alternative(producer, consumers, at) for producer in unpaired]
             breakage, counterexample = min(compared, key=lambda pair: BREAKAGES.index(pair[0]), default=_NON_BREAKING)
             was, now = _names(olds), _names(news)
-            if was != now:
-                yield Difference(at.pointer, "type", was, now, breakage, counterexample)
-            else:
-                yield Difference(at.pointer, "alternatives", len(olds), len(news), breakage, counterexample)
+            changed: tuple[str, Any, Any] = ("type", was, now) if was != now else ("alternatives", len(olds), len(news))
+            yield Difference(at.pointer, *changed, breakage, counterexample)
 
     def _compare_alternative(self, producer: Schema, consumers: list[Schema], at: Place) -> tuple[Breakage, Any]:
         """Return what an unpaired alternative breaks: nothing, if one of the consumer's allows all that it allows."""
@@ -172,8 +170,7 @@ class _Comparison:
     def _removed(self, member: Schema, new: Schema, here: Place) -> Difference:
         if self._in_response:
             return Difference(here.pointer, "removed", member, None, "breaking")
-        closed = new.get("additionalProperties") is False
-        breakage: Breakage = "breaking" if closed else "breaking if strict"
+        breakage: Breakage = "breaking" if new.get("additionalProperties") is False else "breaking if strict"
         return Difference(here.pointer, "removed", member, None, breakage, self._value_with(member, here))
 
     def _added(self, member: Schema, required: bool, old: Schema, new: Schema, at: Place, here: Place) -> Difference:
@@ -226,9 +223,7 @@ def _alternatives(schema: Schema) -> list[Schema]:
     found: list[Schema] = []
     for alternative in schema.get("anyOf", [schema]):
         named = alternative.get("type")
-        found.extend({**alternative, "type": type_} for type_ in named) if isinstance(named, list) else found.append(
-            alternative
-        )
+        found += [{**alternative, "type": type_} for type_ in named] if isinstance(named, list) else [alternative]
     return found
 
 

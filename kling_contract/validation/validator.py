@@ -133,10 +133,12 @@ class Validator:
         )
 
     def _severity(self, rule: str, pointer: str, instance: Any, strictness: Strictness) -> Severity:
-        severities: dict[str, Severity] = {_UNDECLARED: self._undeclared, _DEPRECATED: "warning"}
-        severity = severities.get(rule, "error")
-        if severity != "error" or strictness == "strict":
-            return severity
+        if rule == _UNDECLARED:
+            return self._undeclared
+        if rule == _DEPRECATED:
+            return "warning"
+        if strictness == "strict":
+            return "error"
         if strictness == "off":
             return "warning" if pointer else "error"
         tolerated = self._tolerated.get(pointer)

@@ -56,6 +56,7 @@ check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/pyright
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks

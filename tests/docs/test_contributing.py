@@ -65,3 +65,16 @@ def test_what_a_newcomer_is_sent_to_is_there() -> None:
         assert (ROOT / name).exists(), name
     assert hasattr(cli, "_COMMANDS")
     assert list((ROOT / "kling_contract" / "checks").glob("*_claims.py"))
+
+
+def test_new_names_are_in_use() -> None:
+    """What the changelog calls a new name is a word of the sources; a class or function with an old one there is none."""
+    sources = "".join(path.read_text() for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    defined = set(re.findall(r"^\s*(?:class|def) (\w+)", sources, flags=re.MULTILINE))
+    rows = page("CHANGELOG.md").rows("Changed")
+    assert len(rows) > 10
+    for old, new in rows:
+        for name in re.findall(r"[A-Za-z_]\w{3,}", " ".join(re.findall(r"`([^`]+)`", new))):
+            assert re.search(rf"\b{name}\b", f"{sources} make all test"), name
+        for name in re.findall(r"`([A-Z]\w+)`", old):
+            assert name not in defined, name

@@ -16,6 +16,7 @@ from fake_server.adapters.control_pages import Pages
 from fake_server.assertions import Assertions
 from fake_server.messages import Headers
 from kling_contract import errors, mutations, payloads, pytest_plugin, revisions, strategies
+from kling_contract.checks.plan import claims_for
 from kling_contract.cli.check import command as check_command
 from kling_contract.cli.serve import command as serve_command
 from tests.docs.pages import page
@@ -43,13 +44,13 @@ def test_fixtures_and_ini_options() -> None:
     fixtures = {
         name for name, value in vars(pytest_plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"
     }
-    source = inspect.getsource(pytest_plugin)
-    ini = {"kling_fail_on", *(f"kling_{name}" for name in pytest_plugin._DEFAULTS)}
-    rows = FAKE.rows("In pytest")
-    assert set(first_names(rows)) == {name for name in fixtures if not name.startswith("_")} | ini
-    assert {name for row in rows for name in named(row[1]) if name.startswith("--")} == set(
-        re.findall(r'addoption\("(--[a-z-]+)"', source)
-    )
+    settings = ["fail_on", *pytest_plugin._DEFAULTS]
+    expected = {
+        *(name for name in fixtures if not name.startswith("_")),
+        *(f"kling_{name}" for name in settings),
+        *(f"--kling-{name}".replace("_", "-") for name in settings),
+    }
+    assert set(first_names(FAKE.rows("In pytest"))) == expected
 
 
 def test_options_of_the_fake() -> None:
@@ -147,6 +148,15 @@ def test_what_a_free_check_finds_is_counted() -> None:
     section = " ".join(CHECKS.section("What free mode can see").split())
     assert f"have {len(BROKEN)} kinds of broken servers. Free mode finds {len(FOR_FREE)} of them, " in section
     assert {3: "three"}[warned] + " as warnings" in section
+
+
+def test_the_claims() -> None:
+    """Every claim is in the table, and the table says which ones are not checked in free mode."""
+    rows = CHECKS.rows("What free mode can see")
+    claims = claims_for(creations=None)
+    assert sorted(first_names(rows)) == sorted(claim.name for claim in claims)
+    unseen = {name for row in rows if row[2] == "no" for name in named(row[0])}
+    assert unseen == {claim.name for claim in claims if not claim.free}
 
 
 def test_json_examples_are_json() -> None:

@@ -328,6 +328,13 @@ def test_a_duration_that_is_no_number_is_the_default(duration: Any) -> None:
     assert contract.video_seconds({"duration": "7.5"}) == 7.5
 
 
+@pytest.mark.parametrize(("asked", "usable"), [(-1, False), (0, False), (0.5, True), (86_400, True), (86_400.5, False)])
+def test_a_duration_that_no_video_has_is_the_default(asked: float, usable: bool) -> None:
+    """A video is longer than nothing and no longer than a day; whatever else a payload asks for is the default."""
+    contract = Contract.load()
+    assert contract.video_seconds({"duration": asked}) == (asked if usable else contract.video_seconds({}))
+
+
 def test_published_means_exactly_that() -> None:
     """A revision of any other provenance is not called published."""
     for provenance in ("a capture", "zzz", "", "publishe", "published "):

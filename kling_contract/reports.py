@@ -210,7 +210,7 @@ def _sarif_result(name: str, finding: Reportable, rules: dict[str, int]) -> dict
 
 def junit(results: Iterable[Result], *, fail_on: Severity = "error") -> Iterator[str]:
     """Yield JUnit XML line by line, with a test case for each result; `fail_on` is the least severity that makes one fail."""
-    from xml.sax.saxutils import escape, quoteattr  # takes longer to import than a small file to judge
+    from xml.sax.saxutils import escape, quoteattr  # importing it takes longer than validating a small file
 
     severities = failing(fail_on)
     cases = []

@@ -1,1 +1,1 @@
-"""Traffic with the real service: recorded, judged and replayed."""
+"""Traffic with the real service: recorded, validated and replayed."""

@@ -1,4 +1,4 @@
-"""Claims that other programs check, by what they think of themselves: schemathesis, and Hypothesis's state machine."""
+"""Claims that are explored rather than tried one by one: by schemathesis, and by a Hypothesis state machine."""
 
 from __future__ import annotations
 

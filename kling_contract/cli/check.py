@@ -1,4 +1,4 @@
-"""`kling-contract check`: checks a server, or a recording, against the contract; free of charge, unless told otherwise."""
+"""`kling-contract check`: checks a server, or a recording, against the contract; free of charge by default."""
 
 from __future__ import annotations
 

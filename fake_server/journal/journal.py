@@ -116,10 +116,7 @@ class Journal(Sequence[Exchange]):
 
 def _size(exchange: Exchange) -> int:
     request, reply = exchange.request, exchange.reply
-    size = len(request.url) + len(request.body) + len(reply.body)
-    for headers in (request.headers, reply.headers):
-        fields = headers.items()
-        size += sum([len(name) + len(value) for name, value in fields])
+    size = len(request.url) + request.headers.size() + len(request.body) + reply.headers.size() + len(reply.body)
     for violation in exchange.violations:
         size += len(violation.pointer) + len(violation.message) + len(violation.hint or "")
     return size

@@ -278,6 +278,27 @@ def test_two_violations_are_in_order_too() -> None:
     schema = {"properties": {"a": {"type": "null"}, "b": {"type": "null"}}}
     assert [pointer for pointer, _, _ in judged(schema, {"b": 1, "a": 1})] == ["/b", "/a"]
     assert [pointer for pointer, _, _ in judged(schema, {"a": 1, "b": 1})] == ["/a", "/b"]
+    absent = {"required": ["b"], "properties": {"a": {"type": "null"}, "b": {}}}
+    assert [pointer for pointer, _, _ in judged(absent, {"a": 1})] == ["/a", "/b"]
+
+
+def test_a_deprecated_member_is_described_at_any_depth() -> None:
+    """What the schema says of a deprecated member is said of it, also inside of objects."""
+    inner = {"properties": {"old": {"deprecated": True, "description": "Use new."}}}
+    schema = {"properties": {"outer": {"properties": {"inner": inner}}}}
+    (found,) = Validator(schema, contract=CONTRACT).validate_value({"outer": {"inner": {"old": 1}}})
+    assert (found.pointer, found.message) == ("/outer/inner/old", "old is deprecated. Use new.")
+
+
+def test_hints_come_from_the_object_that_the_violation_is_in() -> None:
+    """What is missing or undeclared inside of an object is compared with the members of that object, at any depth."""
+    inner = {"properties": {"mask": {}}, "required": ["mask"]}
+    schema = {"properties": {"mesk": {}, "outer": {"properties": {"mosk": {}, "inner": inner}}}}
+    found = Validator(schema, contract=CONTRACT, part="response").validate_value({"outer": {"inner": {"musk": 1}}})
+    assert [(violation.pointer, violation.rule, violation.hint) for violation in found] == [
+        ("/outer/inner/musk", "undeclared", "did you mean mask?"),
+        ("/outer/inner/mask", "required", "is musk meant to be mask?"),
+    ]
 
 
 @pytest.mark.parametrize("strictness", ["strict", "lax", "off"])

@@ -280,6 +280,11 @@ def test_two_violations_are_in_order_too() -> None:
     assert [pointer for pointer, _, _ in judged(schema, {"a": 1, "b": 1})] == ["/a", "/b"]
     absent = {"required": ["b"], "properties": {"a": {"type": "null"}, "b": {}}}
     assert [pointer for pointer, _, _ in judged(absent, {"a": 1})] == ["/a", "/b"]
+    nested = {"properties": {"a": {"type": "null"}, "b": {"properties": {"c": {"type": "null"}}}}}
+    for value in ({"x": 1, "a": 1}, {"b": {"x": 1, "c": 1}}, {"b": {"x": 1}, "a": 1}):
+        first, second = judged(nested, value)
+        written = json.dumps(value)
+        assert written.index(first[0].rpartition("/")[2]) < written.index(second[0].rpartition("/")[2])
 
 
 def test_a_deprecated_member_is_described_at_any_depth() -> None:
@@ -292,13 +297,16 @@ def test_a_deprecated_member_is_described_at_any_depth() -> None:
 
 def test_hints_come_from_the_object_that_the_violation_is_in() -> None:
     """What is missing or undeclared inside of an object is compared with the members of that object, at any depth."""
-    inner = {"properties": {"mask": {}}, "required": ["mask"]}
+    inner: dict[str, Any] = {"properties": {"mask": {}}, "required": ["mask"]}
     schema = {"properties": {"mesk": {}, "outer": {"properties": {"mosk": {}, "inner": inner}}}}
     found = Validator(schema, contract=CONTRACT, part="response").validate_value({"outer": {"inner": {"musk": 1}}})
     assert [(violation.pointer, violation.rule, violation.hint) for violation in found] == [
         ("/outer/inner/musk", "undeclared", "did you mean mask?"),
         ("/outer/inner/mask", "required", "is musk meant to be mask?"),
     ]
+    inner["properties"]["masks"] = {}  # what is declared is not meant to be something else
+    found = Validator(schema, contract=CONTRACT, part="response").validate_value({"outer": {"inner": {"masks": 1}}})
+    assert [(violation.pointer, violation.hint) for violation in found] == [("/outer/inner/mask", None)]
 
 
 @pytest.mark.parametrize("strictness", ["strict", "lax", "off"])

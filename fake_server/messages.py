@@ -18,17 +18,19 @@ _Default = TypeVar("_Default")
 class Headers(Mapping[str, str]):
     """Header fields by name, in upper or lower case. If a field is repeated, the last one counts."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_size")
 
     def __init__(self, fields: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> None:
         pairs = fields.items() if isinstance(fields, Mapping) else fields
         self._fields = {name.lower(): value for name, value in pairs}
+        self._size = -1
 
     @classmethod
     def in_lower_case(cls, fields: dict[str, str]) -> Headers:
         """Return header fields from a dictionary whose names are in lower case already: it is kept, not copied."""
         headers = cls.__new__(cls)
         headers._fields = fields
+        headers._size = -1
         return headers
 
     def only(self, names: Collection[str]) -> Headers:
@@ -41,7 +43,9 @@ class Headers(Mapping[str, str]):
 
     def size(self) -> int:
         """Return how many characters the names and values have together."""
-        return len("".join(self._fields)) + len("".join(self._fields.values()))
+        if self._size < 0:  # counted once: the response to a poll is kept, and returned again and again
+            self._size = len("".join(self._fields)) + len("".join(self._fields.values()))
+        return self._size
 
     @overload
     def get(self, name: str, /) -> str | None: ...

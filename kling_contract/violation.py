@@ -34,9 +34,10 @@ class Violation:
     """One thing that is wrong.
 
     `pointer` is the JSON pointer of the value ("" is the whole; for a missing member, where it should be). `rule` is the JSON
-    Schema keyword that is broken, or "json" (not JSON at all), "undeclared" or "deprecated". `since` is the oldest known
-    revision from which on the rule has held (None: unknown). `hint` says how to fix it (None: there is no advice). `part` is
-    the part of the message that it is in. `line` and `column` count from 1 (None: what was validated is not a text).
+    Schema keyword that is broken, or "json" (not JSON at all), "undeclared", "deprecated" or "guideline" (a rule that the
+    provider states only in words). `since` is the oldest known revision from which on the rule has held (None: unknown).
+    `hint` says how to fix it (None: there is no advice). `part` is the part of the message that it is in. `line` and `column`
+    count from 1 (None: what was validated is not a text).
     """
 
     pointer: str

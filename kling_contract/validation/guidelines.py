@@ -14,6 +14,8 @@ import jsonschema_rs
 from kling_contract.contract import revisions
 from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.display import show
+from kling_contract.jsontext.pointer import resolve
+from kling_contract.validation.data_uri import Embedded, embedded_in
 from kling_contract.violation import Violation
 
 __all__ = ["RULE", "broken_guidelines"]
@@ -36,21 +38,31 @@ def broken_guidelines(model: str, revision: str, payload: Any) -> list[Violation
 
 @dataclass(frozen=True, slots=True)
 class _Guideline:
-    """One entry of `guidelines.json`; `schema` is its `when` and `then` in one."""
+    """One entry of `guidelines.json`.
+
+    `schema` is `when` and `then` in one schema or, if there is `media`, `when` alone (None: any payload).
+    """
 
     pointer: str
     fields: Sequence[str]
-    schema: jsonschema_rs.Draft202012Validator
+    schema: jsonschema_rs.Draft202012Validator | None
+    media: Mapping[str, Any] | None
     message: str
     hint: str | None
     source: str
     since: str
 
     def broken_by(self, payload: Mapping[str, Any]) -> Iterator[Violation]:
-        """Yield a violation if the payload breaks it."""
+        """Yield a violation for each place at which the payload breaks it."""
         seen = {name: payload[name] for name in self.fields if name in payload}
-        if not self.schema.is_valid(seen):
-            yield self._violation(self.pointer, self._message(seen))
+        fits = self.schema is None or self.schema.is_valid(seen)
+        if self.media is None:
+            if not fits:
+                yield self._violation(self.pointer, self._message(seen))
+        elif fits:
+            for pointer, found in _media_at(payload, self.pointer):
+                for came in _breaches(self.media, found):
+                    yield self._violation(pointer, f"{self._message(seen)}, and {came}")
 
     def _message(self, seen: Mapping[str, Any]) -> str:
         return re.sub(r"\{(\w+)\}", lambda name: show(seen.get(name[1])), self.message)
@@ -72,8 +84,7 @@ def _guidelines_on(model: str, revision: str) -> Sequence[_Guideline]:
     return tuple(
         _guideline(entry)
         for entry in _entries()
-        if "then" in entry
-        and entry["since"] <= revision
+        if entry["since"] <= revision
         and not ("until" in entry and entry["until"] <= revision)
         and any(fnmatchcase(model, pattern) for pattern in entry["models"])
     )
@@ -86,12 +97,51 @@ def _entries() -> Sequence[Mapping[str, Any]]:
 
 
 def _guideline(entry: Mapping[str, Any]) -> _Guideline:
+    schema = entry.get("when")
+    if "then" in entry:
+        schema = {"if": entry.get("when", {}), "then": entry["then"]}
     return _Guideline(
         pointer=entry["pointer"],
         fields=tuple(entry.get("fields", ())),
-        schema=jsonschema_rs.Draft202012Validator({"if": entry.get("when", {}), "then": entry["then"]}),
+        schema=None if schema is None else jsonschema_rs.Draft202012Validator(schema),
+        media=entry.get("media"),
         message=entry["message"],
         hint=entry.get("hint"),
         source=entry["source"],
         since=next((revision for revision in revisions() if entry["since"] <= revision), entry["since"]),
     )
+
+
+def _media_at(payload: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, Embedded]]:
+    """Yield what each data URI at a pointer holds, and its own pointer: those of a list are each judged by themselves."""
+    try:
+        value = resolve(payload, pointer)
+    except KeyError:
+        return
+    places = [(pointer, value)]
+    if isinstance(value, list):
+        places = [(f"{pointer}/{i}", item) for i, item in enumerate(value)]
+    for place, item in places:
+        found = embedded_in(item) if isinstance(item, str) else None
+        if found is not None:
+            yield place, found
+
+
+def _breaches(limits: Mapping[str, Any], found: Embedded) -> Iterator[str]:
+    """Yield what a file has instead of what the limits allow. What cannot be read from the file breaks no limit."""
+    if "types" in limits and found.media_type not in limits["types"]:
+        yield f"this is {found.media_type}"
+    if found.size > limits.get("max_bytes", found.size):
+        yield f"this has {found.size:,} bytes"
+    if found.width and found.height:
+        short, long, ratio = min(found.width, found.height), max(found.width, found.height), found.width / found.height
+        if (
+            not limits.get("min_side", short) <= short
+            or not long <= limits.get("max_side", long)
+            or not limits.get("min_ratio", ratio) <= ratio <= limits.get("max_ratio", ratio)
+        ):
+            yield f"this has {found.width:,} x {found.height:,} px"
+    if found.seconds is not None:
+        least, most = limits.get("min_seconds", found.seconds), limits.get("max_seconds", found.seconds)
+        if not least <= found.seconds <= most:
+            yield f"this lasts {found.seconds:g} s"

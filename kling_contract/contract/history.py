@@ -77,17 +77,20 @@ def _fate_of(contract: Contract, fields: tuple[str, ...]) -> str | None:
             )
         until = earlier
     for later in (Contract.load(known) for known in revisions() if known > contract.revision.id):
+        if not later.takes(contract.model):
+            continue
+        later = later.for_model(contract.model)
         if name in _properties(later, fields[:-1]):
             return f"it is in the contract since {later.revision}, not yet in {contract.revision}"
     return None
 
 
 def _line(contract: Contract) -> list[Contract] | None:
-    """Return the revisions before `contract`, oldest first; None if it is not one of the shipped ones."""
-    known = revisions()
-    if contract.revision.id not in known or Contract.load(contract.revision.id) is not contract:
+    """Return the revisions before `contract` that have its model, oldest first; None if it is not one of the shipped ones."""
+    if not contract.is_shipped:
         return None
-    return [Contract.load(older) for older in known if older < contract.revision.id]
+    older = [Contract.load(revision) for revision in revisions() if revision < contract.revision.id]
+    return [revision.for_model(contract.model) for revision in older if revision.takes(contract.model)]
 
 
 def _fields(path: Path) -> tuple[str, ...]:

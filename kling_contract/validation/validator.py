@@ -130,6 +130,8 @@ class Validator:
             hint=hint,
             since=history.since(aged, path, rule) if aged else None,
             part=self._part,
+            limit=schema.get(rule),
+            schema=schema.get("properties", {}).get(path[-1]) if rule in ("required", _UNDECLARED) else schema,
         )
 
     def _severity(self, rule: str, pointer: str, instance: Any, strictness: Strictness) -> Severity:

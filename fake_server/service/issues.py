@@ -59,9 +59,7 @@ def _kind(violation: Violation, value: Any, options: Sequence[Any]) -> str:
 
 def _is_text(violation: Violation, observed: Observed) -> bool:
     """Return whether the value of a violation is text to the service, although the schema wants a number."""
-    return violation.part == "body" and any(
-        deviation.reads_as is not None and deviation.pointer == violation.pointer for deviation in observed.tolerated
-    )
+    return any(deviation.reads_as and deviation.pointer == violation.pointer for deviation in observed.tolerated)
 
 
 def _follow(message: Any, pointer: str) -> tuple[list[str | int], Any]:

@@ -46,7 +46,7 @@ SCHEMA: dict[str, Any] = {
             "items": {"type": "object", "required": ["x"], "properties": {"x": {"type": "integer"}}},
         },
         "image": {"anyOf": [{"type": "string", "maxLength": 3}, {"type": "array", "items": {"type": "string"}}]},
-        "user": {"type": ["string", "null"]},
+        "user": {"type": ["null", "string"]},
         "flag": {"const": True},
     },
 }
@@ -177,6 +177,18 @@ def violations_of(payload: Any) -> list[Violation]:
             """{"expected":"'5' | '10'","received":"null","code":"invalid_type","""
             """"path":["duration"],"message":"Expected """
             """'5' | '10', received null"}""",
+        ),
+        (
+            "duration",
+            True,
+            """{"expected":"'5' | '10'","received":"boolean","code":"invalid_type","path":["duration"],"""
+            """"message":"Expected '5' | '10', received boolean"}""",
+        ),
+        (
+            "shape",
+            5,
+            """{"expected":"'16:9' | '1:1'","received":"number","code":"invalid_type","path":["shape"],"""
+            """"message":"Expected '16:9' | '1:1', received number"}""",
         ),
         (
             "duration",
@@ -346,21 +358,27 @@ def test_every_violation_of_any_schema_has_an_issue(mutation: Mutation) -> None:
 
 
 @pytest.mark.parametrize("contract", LISTING, ids=lambda contract: str(contract.revision))
-def test_a_poll_without_an_id_has_an_issue(contract: Contract) -> None:
-    """A poll that lacks the id is told which parameter is required."""
+@pytest.mark.parametrize(
+    ("times", "received", "message"), [(0, "undefined", "Required"), (2, "array", "Expected string, received array")]
+)
+def test_a_poll_without_one_id_has_an_issue(contract: Contract, times: int, received: str, message: str) -> None:
+    """A poll that lacks the id, or has two, is told what the parameter must be."""
     (parameter,) = contract.get.query["required"]
     request = polling(contract, "any")
-    reply = FakeServer(contract=contract).handle(replace(request, url=request.url.partition("?")[0]))
-    envelope = json.loads(reply.body)
+    url, _, query = request.url.partition("?")
+    envelope = json.loads(
+        FakeServer(contract=contract).handle(replace(request, url=f"{url}?{'&'.join([query] * times)}")).body
+    )
     assert envelope["error"]["data"] == [
-        {
-            "code": "invalid_type",
-            "expected": "string",
-            "received": "undefined",
-            "path": [parameter],
-            "message": "Required",
-        }
+        {"code": "invalid_type", "expected": "string", "received": received, "path": [parameter], "message": message}
     ]
+
+
+def test_an_unknown_model_is_told_which_there_are() -> None:
+    """The options of a violation without a schema are its limit."""
+    unknown = Violation("/model", "enum", "there is no such model", limit=["a", "b"])
+    (issue,) = issues_of([unknown], {"body": {"model": "c"}}, CONTRACT.observed)
+    assert (issue["options"], issue["message"]) == (["a", "b"], "Invalid discriminator value. Expected 'a' | 'b'")
 
 
 @pytest.mark.parametrize("contract", REVISIONS, ids=lambda contract: str(contract.revision))

@@ -22,8 +22,8 @@ def issues_of(violations: Sequence[Violation], sent: Mapping[str, Any], observed
     return [_issue(violation, sent.get(violation.part), observed) for violation in violations]
 
 
-def _issue(violation: Violation, message: Any, observed: Observed) -> dict[str, Any]:
-    path, value = _follow(message, violation.pointer)
+def _issue(violation: Violation, part: Any, observed: Observed) -> dict[str, Any]:
+    path, value = _follow(part, violation.pointer)
     schema = violation.schema or {}
     options = list((violation.limit if violation.rule == "enum" else schema.get("enum")) or ())
     if options and _is_text(violation, observed):
@@ -62,17 +62,17 @@ def _is_text(violation: Violation, observed: Observed) -> bool:
     return any(deviation.reads_as and deviation.pointer == violation.pointer for deviation in observed.tolerated)
 
 
-def _follow(message: Any, pointer: str) -> tuple[list[str | int], Any]:
-    """Return a JSON pointer as a list of names and indexes, and the value there (None: there is none)."""
+def _follow(value: Any, pointer: str) -> tuple[list[str | int], Any]:
+    """Return a JSON pointer as a list of names and indexes, and what is there in `value` (None: nothing)."""
     path: list[str | int] = []
     for part in split(pointer):
-        if isinstance(message, list):
+        if isinstance(value, list):
             path.append(int(part))
-            message = message[int(part)]
+            value = value[int(part)]
         else:
             path.append(part)
-            message = message.get(part) if isinstance(message, Mapping) else None
-    return path, message
+            value = value.get(part) if isinstance(value, Mapping) else None
+    return path, value
 
 
 def _type(json_type: str | Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from fake_server.service.templates import fill_members
 from kling_contract.contract.observed import Observed
 from kling_contract.display import type_of
-from kling_contract.jsontext.pointer import split
+from kling_contract.jsontext.pointer import split, to_pointer
 from kling_contract.violation import Violation
 
 __all__ = ["issues_of"]
@@ -26,7 +26,7 @@ def _issue(violation: Violation, part: Any, observed: Observed) -> dict[str, Any
     path, value = _follow(part, violation.pointer)
     schema = violation.schema or {}
     options = list((violation.limit if violation.rule == "enum" else schema.get("enum")) or ())
-    if options and _is_text(violation, observed):
+    if options and _is_text(path, observed):
         options = [_text(option) for option in options]
         value = _text(value) if _is_number(value) else value
     shapes = observed.refusals.issues.shapes
@@ -57,9 +57,10 @@ def _kind(violation: Violation, value: Any, options: Sequence[Any]) -> str:
     return rule
 
 
-def _is_text(violation: Violation, observed: Observed) -> bool:
-    """Return whether the value of a violation is text to the service, although the schema wants a number."""
-    return any(deviation.reads_as and deviation.pointer == violation.pointer for deviation in observed.tolerated)
+def _is_text(path: Sequence[str | int], observed: Observed) -> bool:
+    """Return whether what is at a path is text to the service, although the schema wants a number."""
+    place = to_pointer("*" if isinstance(step, int) else step for step in path)
+    return any(deviation.reads_as and deviation.pointer == place for deviation in observed.tolerated)
 
 
 def _follow(value: Any, pointer: str) -> tuple[list[str | int], Any]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fake_server import FakeServer, Reply
 from fake_server.service.issues import issues_of
 from kling_contract import Contract, revisions
+from kling_contract.contract.observed import Tolerated
 from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.mutations import Mutation, mutations, mutations_of
 from kling_contract.validation.validator import Validator
@@ -268,6 +269,23 @@ def test_each_rule_has_its_words(name: str, value: Any, issue: str) -> None:
         del payload[name]
     found = issues_of(violations_of(payload), {"body": payload}, CONTRACT.observed)
     assert [json.dumps(each, separators=(",", ":")) for each in found] == [issue]
+
+
+def test_a_number_in_any_item_may_be_text_to_the_service() -> None:
+    """The options of a field that is tolerated as text in every item of an array are texts."""
+    scene = {"type": "object", "properties": {"seconds": {"type": "integer", "enum": [3, 4]}}}
+    schema = {"type": "object", "properties": {"scenes": {"type": "array", "items": scene}}}
+    tolerated = (Tolerated("/scenes/*/seconds", {"type": "string"}, "integer", "a choice"),)
+    payload = {"scenes": [{"seconds": 3}, {"seconds": 5}]}
+    violations = Validator(schema, contract=CONTRACT).validate_value(payload, "strict")
+    (issue,) = issues_of(violations, {"body": payload}, replace(CONTRACT.observed, tolerated=tolerated))
+    assert issue == {
+        "received": "5",
+        "code": "invalid_enum_value",
+        "options": ["3", "4"],
+        "path": ["scenes", 1, "seconds"],
+        "message": "Invalid enum value. Expected '3' | '4', received '5'",
+    }
 
 
 def test_a_payload_that_is_no_object_has_an_issue_without_a_path() -> None:

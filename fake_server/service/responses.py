@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fake_server.messages import Headers, Reply
+from fake_server.service.issues import issues_of
 from fake_server.service.templates import JsonTemplate, fill
 from kling_contract.clock import utc
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Refusal
 from kling_contract.errors import DocumentError
-from kling_contract.jsontext.pointer import split
 from kling_contract.violation import Violation
 
 __all__ = ["Responses"]
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _REASON_LIMIT = 500
 _PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
 
@@ -55,6 +57,7 @@ class Responses:
     """Makes the responses of one revision. Random parts are drawn from `chance` alone."""
 
     def __init__(self, contract: Contract, chance: random.Random) -> None:
+        self._observed = contract.observed
         self._answers = contract.observed.answers
         self._refusals = contract.observed.refusals
         self._refusal_bodies = {
@@ -119,22 +122,24 @@ class Responses:
         now: float,
         explanation: str,
         violations: Sequence[Violation] = (),
+        sent: Mapping[str, Any] = _NOTHING,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Return the refusal of a request for one of the reasons that `observed.json` lists.
 
-        `headers` are more header fields, by lower-case name. `explanation` goes into the header x-fake-reason, for people.
+        `sent` are the decoded parts of the request that the `violations` are in, by name. `headers` are more header fields,
+        by lower-case name. `explanation` goes into the header x-fake-reason, for people.
         """
         entry, body = self._refusals.reasons[reason], self._refusal_bodies[reason]
         values = _Drawn(self._chance, {"status_code": entry.status_code, **entry.placeholders})
         values["method"], values["path"] = method, path
         values["timestamp"] = utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values["request_id"] = fill(self._refusals.request_id, values)
-        if "{" in entry.message:
-            values["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
+        if "{" in entry.message or "issues" in body.names:
+            issues = issues_of(violations, sent, self._observed)
+            values["issues"] = "\n".join(issue["message"] for issue in issues)
             values["message"] = fill(entry.message, values)
-        if "issues" in body.names:
-            values["issues"] = [_issue(violation) for violation in violations]
+            values["issues"] = issues
         fields = {"content-type": self._refusals.content_type}
         for name, value in self._refusals.headers.items():
             fields[name.lower()] = fill(value, values)
@@ -155,10 +160,6 @@ def _known(refusal: Refusal) -> dict[str, Any]:
     """Return the values that are the same in every refusal for this reason."""
     known = {"status_code": refusal.status_code, **refusal.placeholders}
     return known if "{" in refusal.message else {**known, "message": refusal.message}
-
-
-def _issue(violation: Violation) -> dict[str, Any]:
-    return {"code": violation.rule, "path": split(violation.pointer), "message": violation.message}
 
 
 def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ __all__ = ["Progression", "Service"]
 Progression = Literal["time", "immediate", "polls"]
 
 _DOWNLOAD = "download"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -97,13 +99,14 @@ class Service:
         violations: Sequence[Violation],
         operation: str | None = None,
         *,
+        sent: Mapping[str, Any] = _NOTHING,
         explanation: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Exchange:
         """Refuse a request for a reason that `observed.json` lists.
 
-        The response names the errors among `violations` that have this reason; `explanation` (None: those errors) is for
-        the person who wonders.
+        The response names the errors among `violations` that have this reason, in the parts of the request that were
+        `sent`, by name; `explanation` (None: those errors) is for the person who wonders.
         """
         errors = [violation for violation in violations if violation.severity == "error" and violation.reason == reason]
         reply = self._responses.refused(
@@ -113,6 +116,7 @@ class Service:
             now=now,
             explanation="; ".join(map(str, errors)) if explanation is None else explanation,
             violations=errors,
+            sent=sent,
             headers=headers,
         )
         return Exchange(now, request, reply, operation, tuple(violations))
@@ -137,9 +141,10 @@ class Service:
 
     def _create(self, request: Request, now: float) -> Exchange:
         operation = self._contract.create
-        payload, _, violations = self._check(request, operation)
+        payload, query, violations = self._check(request, operation)
         if violations and (reason := _refusal(violations)):
-            return self.refuse(request, now, reason, violations, operation.id)
+            sent = {"body": payload, "query": query}
+            return self.refuse(request, now, reason, violations, operation.id, sent=sent)
         generation = self._generation(payload, now)
         self._generations.put(generation)
         values = self._values(generation, self._first, self._origin(request))
@@ -150,7 +155,7 @@ class Service:
         operation = self._contract.get
         _, query, violations = self._check(request, operation)
         if violations and (reason := _refusal(violations)):
-            return self.refuse(request, now, reason, violations, operation.id)
+            return self.refuse(request, now, reason, violations, operation.id, sent={"query": query})
         (parameter,) = operation.query["required"]
         asked = query.get(parameter)  # "off" accepts a query without it
         generation = self._generations.by_id.get(asked) if isinstance(asked, str) else None

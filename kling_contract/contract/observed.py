@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from kling_contract.contract.lifecycle import Timeline
 
-__all__ = ["Answers", "Observed", "Polling", "Price", "Refusal", "Refusals", "Tolerated"]
+__all__ = ["Answers", "Issue", "Issues", "Observed", "Polling", "Price", "Refusal", "Refusals", "Tolerated"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -106,14 +106,39 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Issue:
+    """What the service says of one thing that is wrong with a request. `assumed` means that this was never observed.
+
+    `members` are those of the issue, in order. Text in braces is a placeholder.
+    """
+
+    members: Mapping[str, Any]
+    assumed: bool
+
+    @classmethod
+    def from_document(cls, *, assumed: bool = False, **members: Any) -> Self:
+        """Read one entry of `shapes`."""
+        return cls(members, assumed)
+
+
+@dataclass(frozen=True, slots=True)
+class Issues:
+    """The shapes of issues, by the pointer of a value or by the rule that it breaks; the schema of the document says how."""
+
+    shapes: Mapping[str, Issue]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
-    """The shapes of refusals: the body that they share, and the reasons by name."""
+    """The shapes of refusals: the body that they share, the reasons by name, and the issues that some of these list."""
 
     content_type: str
     request_id: str
     body: Mapping[str, Any]
     headers: Mapping[str, str]
     reasons: Mapping[str, Refusal]
+    issues: Issues
     source: str
 
 
@@ -149,7 +174,14 @@ class Observed:
             failure=Timeline.from_steps(document["failure"]["steps"]),
             price=Price(**{"per_usd": None, "per_second": None, **document["price"]}),
             answers=Answers(**{"video_lifetime": None, "headers": _NOTHING, **answers}),
-            refusals=Refusals(**{"headers": _NOTHING, **refusals, "reasons": _reasons(refusals["reasons"])}),
+            refusals=Refusals(
+                **{
+                    "headers": _NOTHING,
+                    **refusals,
+                    "reasons": _reasons(refusals["reasons"]),
+                    "issues": _issues(refusals["issues"]),
+                }
+            ),
         )
 
     def for_model(self, facts: Mapping[str, Any], generation_document: str) -> Self:
@@ -179,3 +211,8 @@ class Observed:
 
 def _reasons(documented: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Refusal]:
     return MappingProxyType({name: Refusal.from_document(**reason) for name, reason in documented.items()})
+
+
+def _issues(documented: Mapping[str, Any]) -> Issues:
+    shapes = {name: Issue.from_document(**shape) for name, shape in documented["shapes"].items()}
+    return Issues(MappingProxyType(shapes), documented["source"])

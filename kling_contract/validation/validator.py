@@ -100,6 +100,8 @@ class Validator:
             hint=hint,
             since=history.since(aged, path, rule) if aged else None,
             part=self._part,
+            limit=schema.get(rule),
+            schema=schema.get("properties", {}).get(path[-1]) if rule in ("required", _UNDECLARED) else schema,
         )
 
     def _severity(

@@ -122,7 +122,7 @@ class ModelLists:
             "usd_per_second": self._usd_per_second(model),
             "deprecated_at": announced,
             "shutdown_at": shutdown,
-            "replaced_by": known.get("replaced_by"),
+            "replaced_by": self._replacement(model),
         }
 
     def _retirement(self, model: str, now: float) -> Retirement | None:
@@ -134,13 +134,18 @@ class ModelLists:
         if ended is not None:
             if ended.get("upstream"):
                 return ways.ending_upstream
-            return ways.withdrawn if ended["date"] <= _day(now) else ways.ending
-        return ways.superseded if known.get("replaced_by") in self._models else None
+            return ways.withdrawn if "date" in ended and ended["date"] <= _day(now) else ways.ending
+        return ways.superseded if self._replacement(model) in self._models else None
+
+    def _replacement(self, model: str) -> str | None:
+        """Return the model that is to be used instead of one; None if there is none."""
+        replaced_by: str | None = self._known[model].get("replaced_by", {}).get("id")
+        return replaced_by
 
     def _aliases(self, model: str, now: float) -> list[str]:
         """Return the other names of a model, also those of models that it has replaced. An id of the list is no alias."""
         names = [alias["id"] for alias in self._known[model].get("aliases", ()) if alias.get("exact", True)]
-        folded = [each for each in self._models if each != model and self._known[each].get("replaced_by")]
+        folded = [each for each in self._models if each != model and self._replacement(each)]
         replaced = [each for each in folded if self._successor(each, now) == model]
         listed = set(self._models).difference(replaced) | {model}
         return [name for name in dict.fromkeys([*names, *replaced]) if name not in listed]
@@ -149,10 +154,10 @@ class ModelLists:
         """Return the model that a model was folded into, or the model itself."""
         seen = {model}
         while self._retirement(model, now) is self._catalogue.retirements.superseded:
-            model = self._known[model]["replaced_by"]
-            if model in seen:
+            replacement = self._replacement(model)
+            if replacement is None or replacement in seen:
                 break
-            seen.add(model)
+            seen.add(model := replacement)
         return model
 
     def _model_of(self, name: object) -> str | None:

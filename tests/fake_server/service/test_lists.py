@@ -38,10 +38,10 @@ KNOWN: Mapping[str, Any] = {
     },
     PRICED: {"price": {"per_second": 0.5, "unit": "USD"}},
     TOKENS: {"price": {"per_second": 3_000, "unit": "tokens"}},
-    OLD: {"replaced_by": PLAIN, "aliases": [{"id": "older", "exact": True}]},
+    OLD: {"replaced_by": {"id": PLAIN}, "aliases": [{"id": "older", "exact": True}]},
     ENDS: {"ended": {"date": "2026-03-01"}},
-    ENDED: {"ended": {"date": "2026-02-01", "upstream": True}, "replaced_by": "elsewhere"},
-    GONE: {"ended": {"date": "2026-01-15"}, "replaced_by": PLAIN},
+    ENDED: {"ended": {"date": "2026-02-01", "upstream": True}, "replaced_by": {"id": "elsewhere"}},
+    GONE: {"ended": {"date": "2026-01-15"}, "replaced_by": {"id": PLAIN}},
     "elsewhere": {},
 }
 MODELS = tuple(KNOWN)[:-1]
@@ -213,6 +213,26 @@ def test_the_list_of_deprecations() -> None:
 def test_filters_of_the_list_of_deprecations_fail_open(query: str, found: list[str]) -> None:
     """A filter keeps what it names; a value that means nothing filters nothing."""
     assert list(listed(CATALOGUE.deprecations, query)) == found
+
+
+@pytest.mark.parametrize("upstream", [{}, {"upstream": True}])
+def test_a_model_whose_last_day_nobody_knows(upstream: dict[str, bool]) -> None:
+    """A model that is said to end, on no day, is listed without a day, and goes on serving."""
+    lists = ModelLists(CATALOGUE, [PLAIN], {PLAIN: {"ended": upstream}})
+    entry = listed(CATALOGUE.deprecations, lists=lists)[PLAIN]
+    assert (entry["status"], entry["shutdown_at"]) == (WAYS.ending.entry["status"], None)
+    assert lists.serves(PLAIN, NOW + 10_000 * DAY)
+
+
+@pytest.mark.parametrize("last", [PLAIN, OLD, PRICED])
+def test_models_folded_into_each_other(last: str) -> None:
+    """A chain of renames leads to its end; one that has no end keeps nobody waiting."""
+    lists = ModelLists(
+        CATALOGUE, [PLAIN, OLD, PRICED], {PLAIN: {"replaced_by": {"id": OLD}}, OLD: {"replaced_by": {"id": last}}}
+    )
+    assert listed(CATALOGUE.models, lists=lists).keys() <= {PRICED}
+    assert card(PLAIN, lists=lists)["id"] == {PRICED: PRICED}.get(last, OLD)
+    assert "replaced_by" not in card(PLAIN, lists=lists)
 
 
 def test_a_scenario_withdraws_models() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,13 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server import FakeServer, Request
+from fake_server import FakeServer, Request, Scenario
 from fake_server.messages import Headers, Reply
 from fake_server.service.lists import ModelLists
-from kling_contract import check_request, revisions
+from kling_contract import Contract, check_request, revisions
 from kling_contract.contract.catalogue import ModelList, catalogue
 from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.errors import DocumentError
+from kling_contract.violation import Strictness
+from tests.support.calls import creating, payload
 
 CATALOGUE = catalogue()
 WAYS = CATALOGUE.retirements
@@ -151,7 +156,7 @@ def test_one_model() -> None:
     assert card(PRICED) == listed(CATALOGUE.models)[PRICED]
     assert card("Plain") == card(PLAIN) == card(OLD) == listed(CATALOGUE.models)[PLAIN]
     assert card("older")["id"] == PLAIN
-    for nobody in ("nobody", "elsewhere", GONE, PRICED.upper(), f"{PRICED}/"):
+    for nobody in ("nobody", "nearly", "elsewhere", GONE, PRICED.upper(), f"{PRICED}/"):
         assert card(nobody) is None
 
 
@@ -159,6 +164,7 @@ def test_a_model_that_ends_says_when() -> None:
     """Whether the list of models still has it or not, a model that is about to end has the day with it."""
     assert (card(ENDS)["shutdown_at"], card(ENDED)["shutdown_at"]) == ("2026-03-01", "2026-02-01")
     assert "shutdown_at" not in card(PLAIN)
+    assert "shutdown_at" not in listed(CATALOGUE.models)[ENDED]
 
 
 def test_the_ways_in_which_models_end() -> None:
@@ -202,6 +208,7 @@ def test_the_list_of_deprecations() -> None:
         ("status=", [ENDS, ENDED, GONE, OLD]),
         ("since=2026-02-01", [ENDS, ENDED]),
         ("since=2026-02-02", [ENDS]),
+        ("since=2026-02-02,2026-02-01", [ENDS, ENDED]),
         ("since=2000-01-01", [ENDS, ENDED, GONE]),
         ("since=2026-02-01&status=withdrawn", []),
         ("since=2026-2-1", [ENDS, ENDED, GONE, OLD]),
@@ -213,6 +220,13 @@ def test_the_list_of_deprecations() -> None:
 def test_filters_of_the_list_of_deprecations_fail_open(query: str, found: list[str]) -> None:
     """A filter keeps what it names; a value that means nothing filters nothing."""
     assert list(listed(CATALOGUE.deprecations, query)) == found
+
+
+@given(st.permutations(["a/1", "a/2", "a/3"]))
+def test_entries_of_one_day_are_in_the_order_of_their_ids(models: list[str]) -> None:
+    """Where the day is the same, the id decides, in whatever order the models are documented."""
+    lists = ModelLists(CATALOGUE, models, {model: {"ended": {"date": "2026-01-15"}} for model in models})
+    assert list(listed(CATALOGUE.deprecations, lists=lists)) == sorted(models)
 
 
 @pytest.mark.parametrize("upstream", [{}, {"upstream": True}])
@@ -273,6 +287,7 @@ def test_nothing_is_sent_twice(asked: ModelList) -> None:
     for tags in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
         again = reply(tags, now=NOW + 1)
         assert (again.status, again.body, again.headers["etag"]) == (304, b"", etag)
+        assert "content-type" not in again.headers
     for tags in ('"x"', etag[:-2] + '"', "", "W/"):
         assert reply(tags).body == whole.body
     assert reply(etag, query="id=nobody&status=superseded").status == 200
@@ -361,3 +376,66 @@ def test_a_port_has_them_too() -> None:
             head = http.head(asked.path)
             assert (head.status_code, head.content) == (200, b"")
             assert head.headers["etag"] == whole.headers["etag"]
+
+
+@pytest.fixture(params=revisions())
+def contract(request: pytest.FixtureRequest, tmp_path: Path) -> Contract:
+    """Each revision in turn, with a refusal of models that are withdrawn."""
+    folder = tmp_path / request.param
+    shutil.copytree(SCHEMAS / request.param, folder)
+    observed = read_json(folder / "observed.json")
+    reasons = observed["refusals"]["reasons"]
+    reasons["model_withdrawn"] = {**reasons["unknown_generation"], "message": "Gone"}
+    (folder / "observed.json").write_text(json.dumps(observed))
+    return Contract.from_folder(folder)
+
+
+@pytest.mark.parametrize("strictness", ["lax", "off"])
+def test_creates_of_a_withdrawn_model(contract: Contract, strictness: Strictness) -> None:
+    """Its creates are refused, whatever else is wrong with the payload, and the list of deprecations agrees; nothing is billed."""
+    fake = FakeServer(contract=contract, scenario={"withdrawn": ["*"]}, strictness=strictness)
+    refusal = contract.observed.refusals.reasons["model_withdrawn"]
+    model = payload(contract)["model"]
+    for body in (payload(contract), {"model": model}, payload(contract, duration=7)):
+        assert fake.handle(creating(contract, body)).status == refusal.status_code
+        assert model in (fake.journal[-1].reason or "")
+    jsonschema.validate(fake.journal[-1].reply.json(), dict(contract.error_schema))
+    entries = {each["id"]: each for each in fake.handle(asking(CATALOGUE.deprecations)).json()["data"]}
+    assert entries[model]["status"] == WAYS.withdrawn.entry["status"]
+    assert not fake.generations
+    fake.play("happy")
+    assert fake.handle(creating(contract)).status == contract.create.success
+
+
+def test_what_is_refused_before_a_withdrawn_model(contract: Contract) -> None:
+    """Without a key, or a media type, a create is refused for that first; of an unknown model nobody says that it is withdrawn."""
+    fake = FakeServer(contract=contract, scenario={"withdrawn": ["*"]})
+    reasons = contract.observed.refusals.reasons
+    create = creating(contract)
+    assert fake.handle(replace(create, headers=Headers())).status == reasons["unauthorized"].status_code
+    without = Headers({"authorization": create.headers["authorization"]})
+    assert fake.handle(replace(create, headers=without)).status == reasons["wrong_media_type"].status_code
+    bodies: tuple[Any, ...] = (payload(contract, model="nobody"), payload(contract, model=5), [], b"{")
+    for body in bodies:
+        assert fake.handle(creating(contract, body)).status == reasons["invalid_body"].status_code
+
+
+def test_a_scenario_that_withdraws_needs_a_refusal(tmp_path: Path) -> None:
+    """Under documents that do not say how a withdrawn model is refused, such a scenario is not begun."""
+    folder = tmp_path / "mine"
+    shutil.copytree(SCHEMAS / revisions()[0], folder)
+    observed = read_json(folder / "observed.json")
+    observed["refusals"]["reasons"].pop("model_withdrawn", None)
+    (folder / "observed.json").write_text(json.dumps(observed))
+    fake = FakeServer(contract=Contract.from_folder(folder))
+    with pytest.raises(DocumentError, match="how a withdrawn model is refused"):
+        fake.play({"withdrawn": ["*"]})
+    assert fake.handle(creating(fake.contract)).status == fake.contract.create.success
+
+
+def test_the_form_of_a_scenario_keeps_what_is_withdrawn() -> None:
+    """What a scenario withdraws is in its JSON form."""
+    data = {"withdrawn": ["a/b", "*"]}
+    assert Scenario.from_data(Scenario.from_data(data).data()).withdrawn == ("a/b", "*")
+    with pytest.raises(DocumentError, match="withdrawn"):
+        Scenario.from_data({"withdrawn": "*"})

@@ -26,6 +26,7 @@ __all__ = ["Progression", "Service"]
 Progression = Literal["time", "immediate", "polls"]
 
 _DOWNLOAD = "download"
+_WITHDRAWN = "model_withdrawn"
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -142,7 +143,7 @@ class Service:
 
     def _lists_under(self, scenario: Scenario) -> ModelLists:
         """Return the lists as they are in a scenario. Raise DocumentError if it withdraws a model that nobody knows."""
-        if scenario.withdrawn and "model_withdrawn" not in self._contract.observed.refusals.reasons:
+        if scenario.withdrawn and _WITHDRAWN not in self._contract.observed.refusals.reasons:
             raise DocumentError(
                 f"scenario {scenario.name}: {self._contract.revision} does not say how a withdrawn model is refused"
             )
@@ -176,9 +177,12 @@ class Service:
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 
     def _with_withdrawn(self, payload: Any, violations: Sequence[Violation], now: float) -> Sequence[Violation]:
-        """Return the violations of a create, with that of a withdrawn model before all others in the payload."""
+        """Return the violations of a create, with that of a withdrawn model before all others in the payload.
+
+        Where no document says how such a create is refused, it is not.
+        """
         model = payload.get("model") if isinstance(payload, Mapping) else None
-        if self._lists.serves(model, now):
+        if self._lists.serves(model, now) or _WITHDRAWN not in self._contract.observed.refusals.reasons:
             return violations
         withdrawn = Violation("/model", "withdrawn", f"{model} is withdrawn: the service does not have it any more")
         before = [violation for violation in violations if violation.reason != "invalid_body"]

@@ -421,7 +421,7 @@ def test_what_is_refused_before_a_withdrawn_model(contract: Contract) -> None:
 
 
 def test_a_scenario_that_withdraws_needs_a_refusal(tmp_path: Path) -> None:
-    """Under documents that do not say how a withdrawn model is refused, such a scenario is not begun."""
+    """Under documents that do not say how a withdrawn model is refused, such a scenario is not begun, and none is refused."""
     folder = tmp_path / "mine"
     shutil.copytree(SCHEMAS / revisions()[0], folder)
     observed = read_json(folder / "observed.json")
@@ -430,6 +430,9 @@ def test_a_scenario_that_withdraws_needs_a_refusal(tmp_path: Path) -> None:
     fake = FakeServer(contract=Contract.from_folder(folder))
     with pytest.raises(DocumentError, match="how a withdrawn model is refused"):
         fake.play({"withdrawn": ["*"]})
+    model = payload(fake.contract)["model"]
+    fake._service._lists = ModelLists(CATALOGUE, [model], {model: {"ended": {"date": "2000-01-01"}}})
+    assert fake.handle(asking(CATALOGUE.model, path=f"/model/{model}")).status == 404
     assert fake.handle(creating(fake.contract)).status == fake.contract.create.success
 
 

@@ -69,6 +69,7 @@ _REASONS_BY_RULE = {
     ("header", "security"): "unauthorized",
     ("header", "mediaType"): "wrong_media_type",
     ("body", "size"): "too_large",
+    ("body", "withdrawn"): "model_withdrawn",
     ("query", "unknown"): "unknown_generation",
 }
 _REASONS_BY_PART = {

@@ -14,8 +14,10 @@ from fake_server.scenario.scenario import Scenario
 from fake_server.service import media
 from fake_server.service.generation import FakeGeneration
 from fake_server.service.generations import Generations
+from fake_server.service.lists import ModelLists
 from fake_server.service.responses import Responses
 from kling_contract.contract import Contract, Operation, Timeline
+from kling_contract.contract.catalogue import ModelList, catalogue
 from kling_contract.errors import DocumentError
 from kling_contract.validation.messages import check_call, no_operation
 from kling_contract.violation import Strictness, Violation
@@ -26,6 +28,7 @@ Progression = Literal["time", "immediate", "polls"]
 
 _DOWNLOAD = "download"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_WITHDRAWN = "model_withdrawn"
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -72,7 +75,9 @@ class Service:
                     f"scenario {scenario.name}: {self._contract.revision} has no refusal {fault.refusal!r}; "
                     f"choose one of {', '.join(reasons)}"
                 )
+        lists = self._lists_under(scenario)
         self._responses.shape(scenario.answers)
+        self._lists = lists
         self._polled.cache_clear()
         self._first = timeline.steps[0].status
         self._timeline = Timeline((replace(timeline.final, at=0.0),)) if self._progression == "immediate" else timeline
@@ -89,6 +94,8 @@ class Service:
                 return operation.id, self._create if operation is self._contract.create else self._get
         if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
+        if not on_path and (asked := self._lists.at(path)) is not None:
+            return asked.id, functools.partial(self._list, asked=asked)
         return None, functools.partial(self._refuse_unknown, on_path=on_path)
 
     def refuse(
@@ -126,6 +133,28 @@ class Service:
         headers = {"allow": ", ".join(operation.method for operation in on_path)} if on_path else None
         return self.refuse(request, now, unknown.reason or "unknown_path", [unknown], headers=headers)
 
+    def _list(self, request: Request, now: float, *, asked: ModelList) -> Exchange:
+        if request.method.upper() not in asked.methods:
+            unknown = no_operation(self._contract, request.method, request.target.path, ())
+            return self.refuse(
+                request, now, "wrong_method", [unknown], asked.id, headers={"allow": ", ".join(asked.methods)}
+            )
+        reply = self._lists.reply(asked, request, now)
+        if reply is None:
+            unknown = Violation("", "path", f"there is no model {asked.model_at(request.target.path)}", part="path")
+            return self.refuse(request, now, "unknown_path", [unknown], asked.id)
+        return Exchange(now, request, reply, asked.id)
+
+    def _lists_under(self, scenario: Scenario) -> ModelLists:
+        """Return the lists as they are in a scenario. Raise DocumentError if it withdraws a model that nobody knows."""
+        if scenario.withdrawn and _WITHDRAWN not in self._contract.observed.refusals.reasons:
+            raise DocumentError(
+                f"scenario {scenario.name}: {self._contract.revision} does not say how a withdrawn model is refused"
+            )
+        models = self._contract.request_schema["properties"]["model"]["enum"]
+        per_usd = self._contract.observed.price.per_usd
+        return ModelLists(catalogue(), models, {}, per_usd=per_usd, withdrawn=scenario.withdrawn)
+
     def _check(self, request: Request, operation: Operation) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
         """Check a call as `check_request` does, and its key and size as well. See `check_call` for what is returned."""
         return check_call(
@@ -142,6 +171,7 @@ class Service:
     def _create(self, request: Request, now: float) -> Exchange:
         operation = self._contract.create
         payload, query, violations = self._check(request, operation)
+        violations = self._with_withdrawn(payload, violations, now)
         if violations and (reason := _refusal(violations)):
             sent = {"body": payload, "query": query}
             return self.refuse(request, now, reason, violations, operation.id, sent=sent)
@@ -150,6 +180,18 @@ class Service:
         values = self._values(generation, self._first, self._origin(request))
         reply = self._responses.created(operation.success, values)
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
+
+    def _with_withdrawn(self, payload: Any, violations: Sequence[Violation], now: float) -> Sequence[Violation]:
+        """Return the violations of a create, with that of a withdrawn model before all others in the payload.
+
+        Where no document says how such a create is refused, it is not.
+        """
+        model = payload.get("model") if isinstance(payload, Mapping) else None
+        if self._lists.serves(model, now) or _WITHDRAWN not in self._contract.observed.refusals.reasons:
+            return violations
+        withdrawn = Violation("/model", "withdrawn", f"{model} is withdrawn: the service does not have it any more")
+        before = [violation for violation in violations if violation.reason != "invalid_body"]
+        return [*before, withdrawn, *violations[len(before) :]]
 
     def _get(self, request: Request, now: float) -> Exchange:
         operation = self._contract.get

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation, chosen
+from kling_contract.contract.catalogue import catalogue
 from kling_contract.display import nearest
 from kling_contract.validation.validator import Validator, validator_for
 from kling_contract.violation import Strictness, Violation, check_strictness
@@ -124,20 +125,27 @@ def check_response(
 
 
 def operation_of(contract: Contract, method: str, url: str) -> tuple[Violation | None, Operation | None]:
-    """Return the operation that a request calls; if there is none, the violation that says why."""
+    """Return the operation that a request calls; if there is none, the violation that says why.
+
+    A request for one of the lists that need no key calls none of the revision's operations, and nothing is wrong with it.
+    """
     path = split_url(url).path
     on_path = contract.route(path)
     for operation in on_path:
         if operation.method == method.upper():
             return None, operation
+    asked = None if on_path else catalogue().at(path)
+    if asked is not None and method.upper() in asked.methods:
+        return None, None
     return no_operation(contract, method, path, on_path), None
 
 
 def no_operation(contract: Contract, method: str, path: str, on_path: Sequence[Operation]) -> Violation:
     """Return the violation of a request that calls none of the operations `on_path`, which are those on its path."""
-    if on_path:
-        allowed = ", ".join(operation.method for operation in on_path)
-        return Violation("", "method", f"{method} is not a method of {path}", hint=f"use {allowed}", part="method")
+    asked = None if on_path else catalogue().at(path)
+    if allowed := [operation.method for operation in on_path] if asked is None else asked.methods:
+        hint = f"use {', '.join(allowed)}"
+        return Violation("", "method", f"{method} is not a method of {path}", hint=hint, part="method")
     hint = _better_path(contract, path)
     return Violation("", "path", f"{path} is not a path of {contract.revision}", hint=hint, part="path")
 

@@ -37,14 +37,14 @@ def misspelt_field(name: str, schema: Mapping[str, Any], present: Collection[str
     """
     if sent and other_names.meaning_of(name):
         return None
-    fields = [field for field in _fields(schema) if not other_names.is_of_another_frame(name, field)]
-    near = nearest(name, fields)
+    near = nearest(name, [field for field in _fields(schema) if not other_names.is_of_another_frame(name, field)])
+    found = near[0] if near and _is_free(near[0], schema, present) else None
     if sent:
         written = other_names.plain(name)
         foreign, score = _nearest_foreign(written)
         if score > max((likeness(written, other_names.plain(field)) for field in near[:1]), default=0.0):
-            return known_field(foreign, schema, present)
-    return near[0] if near and _is_free(near[0], schema, present) else None
+            found = known_field(foreign, schema, present)
+    return None if found is None or other_names.is_of_another_frame(name, found) else found
 
 
 def stand_in(field: str, schema: Mapping[str, Any], present: Collection[str], *, sent: bool = True) -> str | None:

@@ -129,10 +129,31 @@ def test_a_last_frame_is_no_missing_first_frame(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["image_url_last", "end_imag_url2", "end_pic_url", "the_last_image_url"])
+def test_a_word_for_one_frame_never_leads_to_the_other(name: str) -> None:
+    """A name that nobody knows is not taken for the first frame if a word in it says last."""
+    assert "image_url" not in {
+        field for hint in hints({**WITHOUT_IMAGE, name: "x"}).values() for field in proposed(hint)
+    }
+
+
 def test_a_known_name_comes_before_a_similar_one() -> None:
     """Of two undeclared names, a missing field was meant by that which other APIs know, wherever it stands."""
     found = hints({"imag_url": "x", "start_frame": "x", **WITHOUT_IMAGE})
     assert found["/image_url"] == "is start_frame meant to be image_url?"
+
+
+def test_a_spelling_comes_before_a_typing_error() -> None:
+    """Of two undeclared names, a missing field was meant by that which is the same but for its spelling."""
+    found = hints({"imag_url": "x", "ImageUrl": "x", **WITHOUT_IMAGE})
+    assert found["/image_url"] == "is ImageUrl meant to be image_url?"
+
+
+def test_the_tier_is_not_the_model() -> None:
+    """A mode is not taken for a missing model, however similar the two words are."""
+    payload = {"mode": "pro", "image_url": MINIMAL["image_url"], "prompt": "x"}
+    assert hints(payload) == {"/mode": TIER, "/model": None}
+    assert hints({**payload, "model_name": "kling-v1"})["/model"] == "is model_name meant to be model?"
 
 
 def test_a_renamed_field_is_not_proposed_twice() -> None:

@@ -33,11 +33,10 @@ def known_field(name: str, schema: Mapping[str, Any], present: Collection[str], 
 def misspelt_field(name: str, schema: Mapping[str, Any], present: Collection[str], *, sent: bool = True) -> str | None:
     """Return the field of `schema` that `name` is a likely typing error for; None if that is `present`, or deprecated.
 
-    A name that other APIs know is no typing error, and one that speaks of the last frame is never a field of the first.
+    A name that other APIs know, or that is nearer to such a name, means what it means there. One that speaks of the last
+    frame is never a field of the first.
     """
-    if sent and other_names.meaning_of(name):
-        return None
-    near = nearest(name, [field for field in _fields(schema) if not other_names.is_of_another_frame(name, field)])
+    near = nearest(name, _fields(schema))
     found = near[0] if near and _is_free(near[0], schema, present) else None
     if sent:
         written = other_names.plain(name)

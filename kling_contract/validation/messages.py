@@ -11,7 +11,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation, chosen
 from kling_contract.contract.catalogue import catalogue
-from kling_contract.display import nearest
+from kling_contract.display import show
+from kling_contract.validation.addresses import better_path, is_unfilled
 from kling_contract.validation.validator import Validator, validator_for
 from kling_contract.violation import Strictness, Violation, check_strictness
 
@@ -146,7 +147,7 @@ def no_operation(contract: Contract, method: str, path: str, on_path: Sequence[O
     if allowed := [operation.method for operation in on_path] if asked is None else asked.methods:
         hint = f"use {', '.join(allowed)}"
         return Violation("", "method", f"{method} is not a method of {path}", hint=hint, part="method")
-    hint = _better_path(contract, path)
+    hint = better_path(contract, method, path)
     return Violation("", "path", f"{path} is not a path of {contract.revision}", hint=hint, part="path")
 
 
@@ -181,7 +182,20 @@ def _checked_query(
     for name, value in parse_qsl(query, keep_blank_values=True):
         before = values.get(name)
         values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
-    return MappingProxyType(values), tuple(_query_validator(contract, operation).validate_value(values, strictness))
+    wrong = _query_validator(contract, operation).validate_value(values, strictness)
+    unfilled = [name for name in contract.operations[operation].query["required"] if is_unfilled(values.get(name))]
+    return MappingProxyType(values), (*wrong, *(_not_filled_in(name, values[name], strictness) for name in unfilled))
+
+
+def _not_filled_in(name: str, value: str, strictness: Strictness) -> Violation:
+    return Violation(
+        f"/{name}",
+        "unknown",
+        f"{show(value)} is not the id of a generation, but what a program writes where it has none",
+        severity="warning" if strictness == "off" else "error",
+        hint="send the id that the response to the create has",
+        part="query",
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -193,16 +207,6 @@ def _query_validator(contract: Contract, operation: str) -> Validator:
 def _response_validator(contract: Contract, operation: str, status: int) -> Validator:
     schema = contract.operations[operation].responses[status]
     return Validator(schema or {}, contract=contract, undeclared="notice", part="response")
-
-
-def _better_path(contract: Contract, path: str) -> str:
-    for operation in contract.operations.values():
-        names = operation.query["required"]
-        for known in operation.paths:
-            if names and path.startswith(known + "/"):
-                return f"poll with {known}?{names[0]}=<id>, not with the id in the path"
-    known_paths = list({known: None for operation in contract.operations.values() for known in operation.paths})
-    return f"did you mean {(nearest(path, known_paths) or known_paths)[0]}?"
 
 
 def _headers(headers: Any) -> Mapping[str, str]:

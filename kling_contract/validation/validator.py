@@ -86,11 +86,11 @@ class Validator:
         """Put a broken rule into words."""
         path, rule = broken.path, broken.rule
         schema = _at(self._schema, broken.schema_path)
-        instance = _at(value, path if rule != "required" else path[:-1])
+        instance = _at(value, path[:-1] if rule in ("required", _UNDECLARED) else path)
         aged = self._contract if self._part == "body" else None
         pointer = to_pointer(path)
         message, hint = wording.describe(
-            rule, schema, path, instance, revision=self._contract.revision.id, contract=aged
+            rule, schema, path, instance, revision=self._contract.revision.id, contract=aged, part=self._part
         )
         return Violation(
             pointer=pointer,

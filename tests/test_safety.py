@@ -105,7 +105,7 @@ PARTS = [
     "schemas",
     "fixtures",
     "media",
-    "kling-5s.mp4",
+    "kling-5s-16x9.mp4",
     "_fake",
     "documents",
     "openapi.json",

@@ -12,15 +12,19 @@ from kling_contract.contract.documents import FIXTURES
 
 __all__ = ["path_of", "serve", "video"]
 
-_NAME = re.compile(r"kling-(\d+)s\.mp4")
+_FOLDER = FIXTURES / "media"
+_NAME = re.compile(r"kling-([0-9]+)s-([0-9]+x[0-9]+)\.mp4")
+_RATIO = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)")
 
 
-@functools.lru_cache(maxsize=64)
-def video(seconds: float) -> bytes:
-    """Return an MP4 of the length nearest to `seconds` that there is."""
-    films = _films()
-    return films[min(films, key=lambda length: abs(length - seconds))]
+def video(seconds: float, ratio: object = "16:9") -> bytes:
+    """Return the MP4 whose length and shape are nearest to what is asked for.
+
+    `ratio` is the width to the height, such as "9:16". None, and whatever else is no such text, means 16:9.
+    """
+    films = _films()[_shape(ratio)]
+    return _read(films[min(films, key=lambda length: abs(length - seconds))])
 
 
 def path_of(url: str | None) -> str:
@@ -55,10 +59,25 @@ def _at_most(limit: int, digits: str) -> int:
     return limit if len(digits) > len(str(limit)) else min(int(digits or "0"), limit)
 
 
+def _shape(ratio: object) -> str:
+    """Return the shape of the films that is nearest to a ratio. What lies halfway counts as the longer one."""
+    found = _RATIO.fullmatch(ratio) if isinstance(ratio, str) else None
+    width, height = (int(found[1]), int(found[2])) if found else (16, 9)
+    if not width or 3 * width >= 4 * height:  # 4:3 is as far from 1:1 as from 16:9
+        return "16x9"
+    return "9x16" if 3 * height >= 4 * width else "1x1"
+
+
 @functools.cache
-def _films() -> Mapping[int, bytes]:
-    found = {}
-    for path in sorted((FIXTURES / "media").iterdir()):
+def _films() -> Mapping[str, Mapping[int, str]]:
+    """Return the names of the films by shape and by length in seconds."""
+    found: dict[str, dict[int, str]] = {}
+    for path in sorted(_FOLDER.iterdir()):
         if name := _NAME.fullmatch(path.name):
-            found[int(name[1])] = path.read_bytes()
-    return found
+            found.setdefault(name[2], {})[int(name[1])] = path.name
+    return {shape: dict(sorted(films.items())) for shape, films in found.items()}
+
+
+@functools.cache
+def _read(name: str) -> bytes:
+    return (_FOLDER / name).read_bytes()

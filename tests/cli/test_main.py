@@ -267,7 +267,7 @@ def test_a_video_comes_back(run: Run, tmp_path: Path) -> None:
         "generate", "--image", PHOTOGRAPH, "--prompt", "The cat blinks.", "--duration", "10", "--output", "clip.mp4"
     )
     assert (done.code, done.err) == (0, "")
-    assert (tmp_path / "clip.mp4").read_bytes() == (FIXTURES / "media" / "kling-10s.mp4").read_bytes()
+    assert (tmp_path / "clip.mp4").read_bytes() == (FIXTURES / "media" / "kling-10s-16x9.mp4").read_bytes()
     assert f"{CONTRACT.price(10):,}" in done.out
 
 
@@ -402,7 +402,7 @@ def test_the_demo_shows_the_whole_way(run: Run, tmp_path: Path) -> None:
     for step in CONTRACT.observed.timeline.steps:
         assert step.status in done.out
     assert f"{CONTRACT.price(5):,}" in done.out
-    assert (tmp_path / "kling-demo.mp4").read_bytes() == (FIXTURES / "media" / "kling-5s.mp4").read_bytes()
+    assert (tmp_path / "kling-demo.mp4").read_bytes() == (FIXTURES / "media" / "kling-5s-16x9.mp4").read_bytes()
     assert all(pointer in done.out for pointer in ("/image_url", "/duration", "/cfg_scale"))
 
 

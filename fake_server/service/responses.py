@@ -21,7 +21,9 @@ __all__ = ["Responses"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _REASON_LIMIT = 500
-_PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
+_PROVIDED = frozenset(
+    {"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price", "usd"}
+)
 
 
 class _Drawn(dict[str, Any]):
@@ -73,11 +75,9 @@ class Responses:
 
         Raise DocumentError, and change nothing, if they have an unknown placeholder.
         """
-        created = JsonTemplate(shapes.get("create", self._answers.create))
-        polled = {
-            status: JsonTemplate(shape) for status, shape in {**self._answers.get, **shapes.get("get", {})}.items()
-        }
-        known = _PROVIDED | ({"usd"} if self._per_usd else set())
+        created = _Shape(shapes.get("create", self._answers.create))
+        polled = {status: _Shape(shape) for status, shape in {**self._answers.get, **shapes.get("get", {})}.items()}
+        known = _PROVIDED
         for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
             raise DocumentError(
                 f"answers have the unknown placeholder {{{name}}}; use one of {', '.join(sorted(known))}"
@@ -147,13 +147,50 @@ class Responses:
         fields["x-fake-reason"] = _one_line(explanation)
         return Reply(entry.status_code, Headers.in_lower_case(fields), body.render(values))
 
-    def _success(self, status_code: int, shape: JsonTemplate, values: Mapping[str, Any]) -> Reply:
-        if self._per_usd:
-            values = {**values, "usd": values["price"] / self._per_usd}
+    def under(self, contract: Contract) -> Responses:
+        """Return what makes the responses of another model or revision, from the same chance."""
+        return Responses(contract, self._chance)
+
+    def _success(self, status_code: int, shape: _Shape, values: Mapping[str, Any]) -> Reply:
+        price = values["price"]
+        values = {**values, "usd": price / self._per_usd if price is not None and self._per_usd else None}
         headers = {"content-type": self._answers.content_type}
         for name, value in self._answers.headers.items():
             headers[name] = fill(value, values)
         return Reply(status_code, Headers(headers), shape.render(values))
+
+
+class _Shape:
+    """The body of a successful response, with placeholders. What would hold an unknown price is left out."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._template = JsonTemplate(document)
+        self._without: dict[frozenset[str], JsonTemplate] = {}
+        self.names = self._template.names
+        self._money = self.names & {"price", "usd"}
+
+    def render(self, values: Mapping[str, Any]) -> bytes:
+        """Return the JSON text with its placeholders replaced, as UTF-8."""
+        unknown = frozenset(name for name in self._money if values[name] is None)
+        if not unknown:
+            return self._template.render(values)
+        if unknown not in self._without:
+            self._without[unknown] = JsonTemplate(_without(self._document, {f"{{{name}}}" for name in unknown}))
+        return self._without[unknown].render(values)
+
+
+def _without(body: Mapping[str, Any], placeholders: set[str]) -> dict[str, Any]:
+    """Return `body` without members that are one of these placeholders, or hold one at any depth."""
+    return {name: member for name, member in body.items() if not _holds(member, placeholders)}
+
+
+def _holds(value: Any, placeholders: set[str]) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds(member, placeholders) for member in value.values())
+    if isinstance(value, list):
+        return any(_holds(item, placeholders) for item in value)
+    return isinstance(value, str) and any(placeholder in value for placeholder in placeholders)
 
 
 def _known(refusal: Refusal) -> dict[str, Any]:

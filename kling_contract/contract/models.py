@@ -20,5 +20,5 @@ def facts_about(model: str) -> Mapping[str, Any]:
 @functools.cache
 def known_models() -> Mapping[str, Any]:
     """Return all entries of `models.json` by the id of the model. Treat them as read-only."""
-    entries: Mapping[str, Any] = read_json(SCHEMAS / "models.json")["models"]
+    entries: Mapping[str, Any] = read_json(SCHEMAS / "models.json")
     return entries

@@ -7,7 +7,7 @@ where something was observed, or that it is a choice of this project.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -73,7 +73,7 @@ class Answers:
     video_lifetime: float | None
     headers: Mapping[str, str]
     source: str
-    variants: Mapping[str, Mapping[str, Any]] = _NOTHING
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def variant(self, document: str) -> Answers:
         """Return the shapes for models whose responses have the schema in this document."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kling_contract.clock import SystemClock as SystemClock
     from kling_contract.clock import VirtualClock as VirtualClock
     from kling_contract.contract import Contract as Contract
+    from kling_contract.contract import Model as Model
     from kling_contract.contract import Operation as Operation
     from kling_contract.contract import Timeline as Timeline
     from kling_contract.contract import revisions as revisions
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from kling_contract.errors import TransportError as TransportError
     from kling_contract.errors import Unauthorized as Unauthorized
     from kling_contract.errors import UnexpectedResponse as UnexpectedResponse
+    from kling_contract.errors import UnknownModel as UnknownModel
     from kling_contract.errors import UnknownRevision as UnknownRevision
     from kling_contract.errors import UnknownStatus as UnknownStatus
     from kling_contract.errors import WaitTimeout as WaitTimeout
@@ -77,6 +79,7 @@ _HOMES = {
     "KlingError": "errors",
     "ListenError": "errors",
     "NotFound": "errors",
+    "Model": "contract",
     "Operation": "contract",
     "RateLimited": "errors",
     "ServerError": "errors",
@@ -89,6 +92,7 @@ _HOMES = {
     "TransportError": "errors",
     "Unauthorized": "errors",
     "UnexpectedResponse": "errors",
+    "UnknownModel": "errors",
     "UnknownRevision": "errors",
     "UnknownStatus": "errors",
     "Video": "client",

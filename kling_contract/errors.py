@@ -2,6 +2,7 @@
 
 KlingError
 ├── UnknownRevision        there is no such revision; the message lists the known ones
+├── UnknownModel           the revision documents no such model; the message names the nearest right thing
 ├── DocumentError          a document, such as a scenario or a recording, is not what it should be
 ├── InvalidJson            a text is not JSON; also a ValueError
 ├── ImageError             a local image cannot be read, or is not an image of a known kind
@@ -57,6 +58,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "UnexpectedResponse",
+    "UnknownModel",
     "UnknownRevision",
     "UnknownStatus",
     "WaitTimeout",
@@ -82,6 +84,14 @@ class UnknownRevision(KlingError):
         super().__init__(f"there is no revision {asked!r}; choose one of {', '.join([*known, 'latest'])}")
         self.asked = asked
         self.known = tuple(known)
+
+
+class UnknownModel(KlingError):
+    """The revision documents no such model. `asked` is what was asked for; the message says what to ask for instead."""
+
+    def __init__(self, asked: str, message: str) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class DocumentError(KlingError):

@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -156,7 +156,8 @@ def _json(results: Iterable[FileResult]) -> Iterator[str]:
 
 
 def _fields(violation: Violation) -> dict[str, Any]:
-    return {key: _clean(value) if isinstance(value, str) else value for key, value in asdict(violation).items()}
+    shown = {each.name: getattr(violation, each.name) for each in fields(violation) if each.repr}
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in shown.items()}
 
 
 def _github(results: Iterable[FileResult]) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 __all__ = [
     "SEVERITIES",
@@ -38,6 +38,9 @@ class Violation:
     provider states only in words). `since` is the oldest known revision from which on the rule has held (None: unknown).
     `hint` says how to fix it (None: there is no advice). `part` is the part of the message that it is in. `line` and `column`
     count from 1 (None: what was validated is not a text).
+    `limit` is the value of the broken keyword in the schema, such as [5, 10] for "enum" (None: the rule is not a keyword).
+    `schema` is what the schema says of the value at `pointer`, also of a missing member (None: nothing). These two are
+    for programs: reports leave them out, and two violations that differ only in them are equal.
     """
 
     pointer: str
@@ -49,6 +52,8 @@ class Violation:
     part: str = "body"
     line: int | None = None
     column: int | None = None
+    limit: Any = field(default=None, compare=False, repr=False)
+    schema: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def reason(self) -> str | None:
@@ -65,6 +70,7 @@ _REASONS_BY_RULE = {
     ("header", "security"): "unauthorized",
     ("header", "mediaType"): "wrong_media_type",
     ("body", "size"): "too_large",
+    ("body", "withdrawn"): "model_withdrawn",
     ("query", "unknown"): "unknown_generation",
 }
 _REASONS_BY_PART = {

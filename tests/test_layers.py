@@ -60,8 +60,8 @@ MAY_IMPORT: dict[str, str] = {
         "kling_contract.redaction kling_contract.version"
     ),
     "fake_server.service": (
-        "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.errors "
-        "kling_contract.jsontext kling_contract.validation kling_contract.violation"
+        "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.display "
+        "kling_contract.errors kling_contract.jsontext kling_contract.validation kling_contract.violation"
     ),
     "fake_server.adapters": (
         "messages scenario service kling_contract.clock kling_contract.contract kling_contract.errors "

@@ -26,7 +26,7 @@ class Scenario:
     `purpose` says in one line what happens in it. `timeline` is a Timeline, or the name of one in the revision's
     `observed.json` ("timeline", "failure"). `answers` are bodies of successful responses that replace the revision's own, in
     the form of `observed.json`: {"create": body, "get": {status: body}}. If several `faults` cover a call, the first one hits
-    it.
+    it. `withdrawn` has the ids of models that the service does not have any more ("*": every one).
     """
 
     name: str = "unnamed"
@@ -34,6 +34,7 @@ class Scenario:
     timeline: Timeline | str = "timeline"
     answers: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    withdrawn: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, scenario: Scenario | Mapping[str, Any] | Path | str, *, folder: Path | None = None) -> Scenario:
@@ -69,6 +70,7 @@ class Scenario:
         if problems := problems_in(data, "scenario"):
             raise DocumentError(f"invalid scenario: {problems}")
         read = {name: value for name, value in data.items() if name != "$schema"}
+        read["withdrawn"] = tuple(data.get("withdrawn", ()))
         read["faults"] = tuple(Fault.from_data(fault) for fault in data.get("faults", ()))
         if not isinstance(data.get("timeline", ""), str):
             try:
@@ -86,6 +88,7 @@ class Scenario:
             "timeline": steps or self.timeline,
             "answers": dict(self.answers),
             "faults": [fault.data() for fault in self.faults],
+            "withdrawn": list(self.withdrawn),
         }
 
     def timeline_under(self, contract: Contract) -> Timeline:

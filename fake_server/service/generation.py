@@ -13,17 +13,20 @@ __all__ = ["FakeGeneration"]
 class FakeGeneration:
     """What the fake keeps of a generation.
 
-    `created_at` is in seconds since 1970 on the fake's clock, `duration` the seconds of video asked for, `price` what it
-    costs once booked, `video_url` where its video is on the documented host, `image_url` what was asked for, cut short.
+    `created_at` is in seconds since 1970 on the fake's clock, `revision` the one that validated the create, `duration` the
+    seconds of video asked for, `ratio` its aspect ratio as asked for (None: it was not), `price` what it costs once booked
+    (None: nobody knows), `video_url` where its video is on the documented host, `image_url` what was asked for, cut short.
     `polls` is how many polls were answered, for one that goes on a step with each of them; None for one that follows time.
     """
 
     id: str
     created_at: float
     timeline: Timeline
+    revision: str
     model: str
     duration: float
-    price: float
+    ratio: str | None
+    price: float | None
     video_url: str
     image_url: str
     polls: int | None = None

@@ -14,12 +14,16 @@ __all__ = ["Charge", "Ledger"]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one generation costs: "pending" until the service books it, "void" if it never will."""
+    """What one generation costs: "pending" until the service books it, "void" if it never will.
+
+    It is "unknown", and its `amount` None, where nobody knows the price of the model.
+    """
 
     generation_id: str
+    model: str
     created_at: float
-    amount: float
-    state: Literal["pending", "booked", "void"]
+    amount: float | None
+    state: Literal["pending", "booked", "void", "unknown"]
 
 
 class Ledger:
@@ -40,21 +44,29 @@ class Ledger:
     @property
     def booked(self) -> float:
         """The sum of what has been booked so far."""
-        return sum(charge.amount for charge in self.charges if charge.state == "booked")
+        return sum(charge.amount or 0 for charge in self.charges if charge.state == "booked")
 
     @property
     def pending(self) -> float:
         """The sum of what may still be booked."""
-        return sum(charge.amount for charge in self.charges if charge.state == "pending")
+        return sum(charge.amount or 0 for charge in self.charges if charge.state == "pending")
+
+    @property
+    def unknown(self) -> tuple[Charge, ...]:
+        """The charges of models whose price nobody knows: they are in no sum."""
+        return tuple(charge for charge in self.charges if charge.state == "unknown")
 
     def _charge(self, generation: FakeGeneration, now: float) -> Charge:
         when, lifecycle = self._contract.observed.price.booked, self._contract.lifecycle
-        state: Literal["pending", "booked", "void"] = "pending"
-        if generation.booked(now, lifecycle, when):
+        state: Literal["pending", "booked", "void", "unknown"] = "pending"
+        if generation.price is None:
+            state = "unknown"
+        elif generation.booked(now, lifecycle, when):
             state = "booked"
         elif generation.void(now, lifecycle, when):
             state = "void"
-        return Charge(generation.id, generation.created_at, generation.price, state)
+        return Charge(generation.id, generation.model, generation.created_at, generation.price, state)
 
     def __repr__(self) -> str:
-        return f"<Ledger: {self.booked:,.0f} {self.unit} booked, {self.pending:,.0f} pending>"
+        unknown = f", {len(self.unknown)} of unknown price" if self.unknown else ""
+        return f"<Ledger: {self.booked:,.0f} {self.unit} booked, {self.pending:,.0f} pending{unknown}>"

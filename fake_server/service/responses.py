@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import random
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from fake_server.messages import Headers, Reply
+from fake_server.service.issues import issues_of
 from fake_server.service.templates import JsonTemplate, fill
 from kling_contract.clock import utc
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Refusal
 from kling_contract.errors import DocumentError
-from kling_contract.jsontext.pointer import split
 from kling_contract.violation import Violation
 
 __all__ = ["Responses"]
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _REASON_LIMIT = 500
-_PROVIDED = frozenset({"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price"})
+_PROVIDED = frozenset(
+    {"id", "status", "model", "image_url", "video_url", "video_content_type", "video_size", "price", "usd"}
+)
 
 
 class _Drawn(dict[str, Any]):
@@ -55,6 +59,7 @@ class Responses:
     """Makes the responses of one revision. Random parts are drawn from `chance` alone."""
 
     def __init__(self, contract: Contract, chance: random.Random) -> None:
+        self._observed = contract.observed
         self._answers = contract.observed.answers
         self._refusals = contract.observed.refusals
         self._refusal_bodies = {
@@ -70,11 +75,9 @@ class Responses:
 
         Raise DocumentError, and change nothing, if they have an unknown placeholder.
         """
-        created = JsonTemplate(shapes.get("create", self._answers.create))
-        polled = {
-            status: JsonTemplate(shape) for status, shape in {**self._answers.get, **shapes.get("get", {})}.items()
-        }
-        known = _PROVIDED | ({"usd"} if self._per_usd else set())
+        created = _Shape(shapes.get("create", self._answers.create))
+        polled = {status: _Shape(shape) for status, shape in {**self._answers.get, **shapes.get("get", {})}.items()}
+        known = _PROVIDED
         for name in sorted(set().union(created.names, *(shape.names for shape in polled.values())) - known):
             raise DocumentError(
                 f"answers have the unknown placeholder {{{name}}}; use one of {', '.join(sorted(known))}"
@@ -119,22 +122,24 @@ class Responses:
         now: float,
         explanation: str,
         violations: Sequence[Violation] = (),
+        sent: Mapping[str, Any] = _NOTHING,
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Return the refusal of a request for one of the reasons that `observed.json` lists.
 
-        `headers` are more header fields, by lower-case name. `explanation` goes into the header x-fake-reason, for people.
+        `sent` are the decoded parts of the request that the `violations` are in, by name. `headers` are more header fields,
+        by lower-case name. `explanation` goes into the header x-fake-reason, for people.
         """
         entry, body = self._refusals.reasons[reason], self._refusal_bodies[reason]
         values = _Drawn(self._chance, {"status_code": entry.status_code, **entry.placeholders})
         values["method"], values["path"] = method, path
         values["timestamp"] = utc(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values["request_id"] = fill(self._refusals.request_id, values)
-        if "{" in entry.message:
-            values["issues"] = "\n".join(f"{violation.pointer or '/'}: {violation.message}" for violation in violations)
+        if "{" in entry.message or "issues" in body.names:
+            issues = issues_of(violations, sent, self._observed)
+            values["issues"] = "\n".join(issue["message"] for issue in issues)
             values["message"] = fill(entry.message, values)
-        if "issues" in body.names:
-            values["issues"] = [_issue(violation) for violation in violations]
+            values["issues"] = issues
         fields = {"content-type": self._refusals.content_type}
         for name, value in self._refusals.headers.items():
             fields[name.lower()] = fill(value, values)
@@ -142,23 +147,56 @@ class Responses:
         fields["x-fake-reason"] = _one_line(explanation)
         return Reply(entry.status_code, Headers.in_lower_case(fields), body.render(values))
 
-    def _success(self, status_code: int, shape: JsonTemplate, values: Mapping[str, Any]) -> Reply:
-        if self._per_usd:
-            values = {**values, "usd": values["price"] / self._per_usd}
+    def under(self, contract: Contract) -> Responses:
+        """Return what makes the responses of another model or revision, from the same chance."""
+        return Responses(contract, self._chance)
+
+    def _success(self, status_code: int, shape: _Shape, values: Mapping[str, Any]) -> Reply:
+        price = values["price"]
+        values = {**values, "usd": price / self._per_usd if price is not None and self._per_usd else None}
         headers = {"content-type": self._answers.content_type}
         for name, value in self._answers.headers.items():
             headers[name] = fill(value, values)
         return Reply(status_code, Headers(headers), shape.render(values))
 
 
+class _Shape:
+    """The body of a successful response, with placeholders. What would hold an unknown price is left out."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._template = JsonTemplate(document)
+        self._without: dict[frozenset[str], JsonTemplate] = {}
+        self.names = self._template.names
+        self._money = self.names & {"price", "usd"}
+
+    def render(self, values: Mapping[str, Any]) -> bytes:
+        """Return the JSON text with its placeholders replaced, as UTF-8."""
+        unknown = frozenset(name for name in self._money if values[name] is None)
+        if not unknown:
+            return self._template.render(values)
+        if unknown not in self._without:
+            self._without[unknown] = JsonTemplate(_without(self._document, {f"{{{name}}}" for name in unknown}))
+        return self._without[unknown].render(values)
+
+
+def _without(body: Mapping[str, Any], placeholders: set[str]) -> dict[str, Any]:
+    """Return `body` without members that are one of these placeholders, or hold one at any depth."""
+    return {name: member for name, member in body.items() if not _holds(member, placeholders)}
+
+
+def _holds(value: Any, placeholders: set[str]) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds(member, placeholders) for member in value.values())
+    if isinstance(value, list):
+        return any(_holds(item, placeholders) for item in value)
+    return isinstance(value, str) and any(placeholder in value for placeholder in placeholders)
+
+
 def _known(refusal: Refusal) -> dict[str, Any]:
     """Return the values that are the same in every refusal for this reason."""
     known = {"status_code": refusal.status_code, **refusal.placeholders}
     return known if "{" in refusal.message else {**known, "message": refusal.message}
-
-
-def _issue(violation: Violation) -> dict[str, Any]:
-    return {"code": violation.rule, "path": split(violation.pointer), "message": violation.message}
 
 
 def _with(body: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

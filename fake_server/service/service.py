@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -13,10 +14,14 @@ from fake_server.scenario.scenario import Scenario
 from fake_server.service import media
 from fake_server.service.generation import FakeGeneration
 from fake_server.service.generations import Generations
+from fake_server.service.lists import ModelLists
 from fake_server.service.responses import Responses
-from kling_contract.contract import Contract, Operation, Timeline
+from kling_contract.contract import Contract, Operation, Timeline, family
+from kling_contract.contract.catalogue import ModelList, catalogue
+from kling_contract.contract.models import known_models
+from kling_contract.contract.operation import MODEL
 from kling_contract.errors import DocumentError
-from kling_contract.validation.messages import check_call, no_operation
+from kling_contract.validation.messages import CheckedCall, check_call, no_operation
 from kling_contract.violation import Strictness, Violation
 
 __all__ = ["Progression", "Service"]
@@ -24,6 +29,8 @@ __all__ = ["Progression", "Service"]
 Progression = Literal["time", "immediate", "polls"]
 
 _DOWNLOAD = "download"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_WITHDRAWN = "model_withdrawn"
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -53,7 +60,11 @@ class Service:
         self._api_key = api_key
         self._body_limit = body_limit
         self._host = urlsplit(contract.base_url).netloc
-        self._on_path = {path: contract.route(path) for each in contract.operations.values() for path in each.paths}
+        # Under "strict" the chosen revision stands alone; else its fake has every path of all of them.
+        on_path = contract.paths if strictness == "strict" else family.paths(contract)
+        self._on_path = {path: (there, there.route(path)) for path, there in on_path.items()}
+        self._responses_of: dict[Contract, Responses] = {}
+        self._timelines: dict[Contract, Timeline] = {}
         # While a generation stays in a status its response stays the same, and it is often polled.
         self._polled = functools.lru_cache(maxsize=1024)(self._poll)
         self.play(scenario)
@@ -70,10 +81,14 @@ class Service:
                     f"scenario {scenario.name}: {self._contract.revision} has no refusal {fault.refusal!r}; "
                     f"choose one of {', '.join(reasons)}"
                 )
+        lists = self._lists_under(scenario)
         self._responses.shape(scenario.answers)
+        self._lists = lists
+        self._scenario = scenario
         self._polled.cache_clear()
         self._first = timeline.steps[0].status
-        self._timeline = Timeline((replace(timeline.final, at=0.0),)) if self._progression == "immediate" else timeline
+        self._responses_of = {self._contract: self._responses}
+        self._timelines = {}
 
     def route(self, request: Request) -> tuple[str | None, Callable[[Request, float], Exchange]]:
         """Return the operation that a request calls ("download" for a video, None for no call), and what answers it.
@@ -81,12 +96,17 @@ class Service:
         What answers takes the request and the time.
         """
         path, method = request.target.path, request.method.upper()
-        on_path = self._on_path.get(path, ())
+        there, on_path = self._on_path.get(path, (self._contract, ()))
         for operation in on_path:
             if operation.method == method:
-                return operation.id, self._create if operation is self._contract.create else self._get
+                if there is not self._contract:
+                    serve = self._create_on if operation.id == there.create.id else self._get_on
+                    return operation.id, functools.partial(serve, there=there)
+                return operation.id, self._create if operation is there.create else self._get
         if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
+        if not on_path and (asked := self._lists.at(path)) is not None:
+            return asked.id, functools.partial(self._list, asked=asked)
         return None, functools.partial(self._refuse_unknown, on_path=on_path)
 
     def refuse(
@@ -97,22 +117,25 @@ class Service:
         violations: Sequence[Violation],
         operation: str | None = None,
         *,
+        contract: Contract | None = None,
+        sent: Mapping[str, Any] = _NOTHING,
         explanation: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Exchange:
-        """Refuse a request for a reason that `observed.json` lists.
+        """Refuse a request for a reason that `observed.json` lists, as `contract` does (None: the chosen one).
 
-        The response names the errors among `violations` that have this reason; `explanation` (None: those errors) is for
-        the person who wonders.
+        The response names the errors among `violations` that have this reason, in the parts of the request that were
+        `sent`, by name; `explanation` (None: those errors) is for the person who wonders.
         """
         errors = [violation for violation in violations if violation.severity == "error" and violation.reason == reason]
-        reply = self._responses.refused(
+        reply = self._responses_under(contract or self._contract).refused(
             reason,
             method=request.method,
             path=request.target.path,
             now=now,
             explanation="; ".join(map(str, errors)) if explanation is None else explanation,
             violations=errors,
+            sent=sent,
             headers=headers,
         )
         return Exchange(now, request, reply, operation, tuple(violations))
@@ -122,12 +145,37 @@ class Service:
         headers = {"allow": ", ".join(operation.method for operation in on_path)} if on_path else None
         return self.refuse(request, now, unknown.reason or "unknown_path", [unknown], headers=headers)
 
-    def _check(self, request: Request, operation: Operation) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
-        """Check a call as `check_request` does, and its key and size as well. See `check_call` for what is returned."""
+    def _list(self, request: Request, now: float, *, asked: ModelList) -> Exchange:
+        if request.method.upper() not in asked.methods:
+            unknown = no_operation(self._contract, request.method, request.target.path, ())
+            return self.refuse(
+                request, now, "wrong_method", [unknown], asked.id, headers={"allow": ", ".join(asked.methods)}
+            )
+        reply = self._lists.reply(asked, request, now)
+        if reply is None:
+            unknown = Violation("", "path", f"there is no model {asked.model_at(request.target.path)}", part="path")
+            return self.refuse(request, now, "unknown_path", [unknown], asked.id)
+        return Exchange(now, request, reply, asked.id)
+
+    def _lists_under(self, scenario: Scenario) -> ModelLists:
+        """Return the lists as they are in a scenario. Raise DocumentError if it withdraws a model that nobody knows."""
+        if scenario.withdrawn and _WITHDRAWN not in self._contract.observed.refusals.reasons:
+            raise DocumentError(
+                f"scenario {scenario.name}: {self._contract.revision} does not say how a withdrawn model is refused"
+            )
+        per_usd = self._contract.observed.price.per_usd
+        return ModelLists(
+            catalogue(), self._contract.models, known_models(), per_usd=per_usd, withdrawn=scenario.withdrawn
+        )
+
+    def _check(self, request: Request, operation: Operation) -> CheckedCall:
+        """Check a call as `check_request` does, and its key and size as well."""
+        target = request.target
         return check_call(
             self._contract,
             operation,
-            request.target.query,
+            target.path,
+            target.query,
             request.headers,
             request.body,
             self._strictness,
@@ -136,27 +184,51 @@ class Service:
         )
 
     def _create(self, request: Request, now: float) -> Exchange:
-        operation = self._contract.create
-        payload, _, violations = self._check(request, operation)
+        return self._create_on(request, now, there=self._contract)
+
+    def _create_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+        """Answer a create on a path that `there` describes, as the contract does that validates its payload."""
+        payload, query, violations, contract = self._check(request, there.create)
+        violations = self._with_withdrawn(payload, violations, now)
+        operation = contract.create
         if violations and (reason := _refusal(violations)):
-            return self.refuse(request, now, reason, violations, operation.id)
-        generation = self._generation(payload, now)
+            sent = {"body": payload, "query": query}
+            return self.refuse(request, now, reason, violations, operation.id, contract=contract, sent=sent)
+        generation = self._generation(payload, now, contract)
         self._generations.put(generation)
-        values = self._values(generation, self._first, self._origin(request))
-        reply = self._responses.created(operation.success, values)
+        values = self._values(generation, self._first, self._origin(request), contract)
+        reply = self._responses_under(contract).created(operation.success, values)
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
 
+    def _with_withdrawn(self, payload: Any, violations: Sequence[Violation], now: float) -> Sequence[Violation]:
+        """Return the violations of a create, with that of a withdrawn model before all others in the payload.
+
+        Where no document says how such a create is refused, it is not.
+        """
+        model = payload.get(MODEL) if isinstance(payload, Mapping) else None
+        if self._lists.serves(model, now) or _WITHDRAWN not in self._contract.observed.refusals.reasons:
+            return violations
+        withdrawn = Violation("/model", "withdrawn", f"{model} is withdrawn: the service does not have it any more")
+        before = [violation for violation in violations if violation.reason != "invalid_body"]
+        return [*before, withdrawn, *violations[len(before) :]]
+
     def _get(self, request: Request, now: float) -> Exchange:
-        operation = self._contract.get
-        _, query, violations = self._check(request, operation)
+        return self._get_on(request, now, there=self._contract)
+
+    def _get_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+        """Answer a poll on a path that `there` describes, as the contract does that validated the create."""
+        operation = there.get
+        _, query, violations, _ = self._check(request, operation)
         if violations and (reason := _refusal(violations)):
-            return self.refuse(request, now, reason, violations, operation.id)
+            return self.refuse(request, now, reason, violations, operation.id, contract=there, sent={"query": query})
         (parameter,) = operation.query["required"]
         asked = query.get(parameter)  # "off" accepts a query without it
         generation = self._generations.by_id.get(asked) if isinstance(asked, str) else None
         if generation is None:
             unknown = Violation(f"/{parameter}", "unknown", "no generation has this id", part="query")
-            return self.refuse(request, now, "unknown_generation", [*violations, unknown], operation.id)
+            return self.refuse(
+                request, now, "unknown_generation", [*violations, unknown], operation.id, contract=there
+            )
         reply = self._polled(generation.id, generation.status(now), self._origin(request))
         self._generations.count_poll(generation)
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
@@ -164,45 +236,77 @@ class Service:
     def _serve_video(self, request: Request, now: float) -> Exchange:
         generation = self._generations.with_video_at(request.target.path)
         assert generation is not None  # it is why the request was routed here
-        if not self._responses.shows_video(generation.status(now)):
+        responses = self._responses_under(self._contract_of(generation))
+        if not responses.shows_video(generation.status(now)):
             early = Violation("", "path", f"the video of {generation.id} is not finished", part="path")
             return self.refuse(request, now, "unknown_path", [early])
-        reply = media.serve(request, self._video(generation), self._responses.video_content_type)
+        reply = media.serve(request, self._video(generation), responses.video_content_type)
         return Exchange(now, request, reply, None, (), generation.id)
 
     def _video(self, generation: FakeGeneration) -> bytes:
-        return media.video(generation.duration)
+        return media.video(generation.duration, generation.ratio)
 
-    def _generation(self, payload: Mapping[str, Any], now: float) -> FakeGeneration:
-        model = str(payload.get("model", self._contract.request_schema["properties"]["model"]["enum"][0]))
-        duration = self._contract.video_seconds(payload)
-        generation_id = self._responses.new_id(model)
+    def _generation(self, payload: Mapping[str, Any], now: float, contract: Contract) -> FakeGeneration:
+        model, ratio = str(payload.get(MODEL, contract.model)), payload.get("aspect_ratio")
+        duration = contract.video_seconds(payload)
+        responses = self._responses_under(contract)
+        generation_id = responses.new_id(model)
         return FakeGeneration(
             id=generation_id,
             created_at=now,
-            timeline=self._timeline,
+            timeline=self._timeline_under(contract),
+            revision=contract.revision.id,
             model=model,
             duration=duration,
-            price=self._contract.price(duration),
-            video_url=self._responses.new_video_url({"id": generation_id, "model": model, "created_at": now}),
+            ratio=ratio if isinstance(ratio, str) else None,
+            price=contract.price(duration) if model == contract.model else None,
+            video_url=responses.new_video_url({"id": generation_id, "model": model, "created_at": now}),
             image_url=str(payload.get("image_url", ""))[:_IMAGE_KEPT],
             polls=0 if self._progression == "polls" else None,
         )
 
-    def _poll(self, generation_id: str, status: str, origin: str | None) -> Reply:
-        operation = self._contract.get
-        generation = self._generations.by_id[generation_id]
-        return self._responses.polled(operation.success, self._values(generation, status, origin))
+    def _contract_of(self, generation: FakeGeneration) -> Contract:
+        """Return the contract that validated the create of a generation."""
+        chosen = self._contract
+        if generation.revision != chosen.revision.id:
+            chosen = Contract.load(generation.revision)
+        return chosen.for_model(generation.model) if generation.model in chosen.models else chosen
 
-    def _values(self, generation: FakeGeneration, status: str, origin: str | None) -> dict[str, Any]:
+    def _responses_under(self, contract: Contract) -> Responses:
+        """Return what makes the responses that a contract describes."""
+        found = self._responses_of.get(contract)
+        if found is None:
+            found = self._responses_of[contract] = self._responses.under(contract)
+            found.shape(self._scenario.answers)
+        return found
+
+    def _timeline_under(self, contract: Contract) -> Timeline:
+        """Return the timeline of a new generation that a contract describes."""
+        found = self._timelines.get(contract)
+        if found is None:
+            found = self._scenario.timeline_under(contract)
+            if self._progression == "immediate":
+                found = Timeline((replace(found.final, at=0.0),))
+            self._timelines[contract] = found
+        return found
+
+    def _poll(self, generation_id: str, status: str, origin: str | None) -> Reply:
+        generation = self._generations.by_id[generation_id]
+        contract = self._contract_of(generation)
+        values = self._values(generation, status, origin, contract)
+        return self._responses_under(contract).polled(contract.get.success, values)
+
+    def _values(
+        self, generation: FakeGeneration, status: str, origin: str | None, contract: Contract
+    ) -> dict[str, Any]:
         return {
             "id": generation.id,
             "status": status,
             "model": generation.model,
             "image_url": generation.image_url,
             "video_url": generation.video_url_on(origin),
-            "video_content_type": self._responses.video_content_type,
-            "video_size": len(media.video(generation.duration)),
+            "video_content_type": self._responses_under(contract).video_content_type,
+            "video_size": len(self._video(generation)),
             "price": generation.price,
         }
 

@@ -16,7 +16,7 @@ from kling_contract.errors import StateError
 __all__ = ["Store"]
 
 _APPLICATION = 0x4B4C4E47  # in the header of the file: it says which program the file belongs to
-_LAYOUT = 1
+_LAYOUT = 2
 _MAGIC = b"SQLite format 3\x00"
 _HEADER = slice(68, 72)  # where the header has that number
 

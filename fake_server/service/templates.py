@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["JsonTemplate", "fill"]
+__all__ = ["JsonTemplate", "fill", "fill_members"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _IN_JSON = re.compile(r'"\{(\w+)\}"|\{(\w+)\}')  # in JSON text a structural brace is never followed by a word
@@ -22,6 +22,20 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     pieces = list(_pieces(template))
     pieces[1::2] = [str(values[name]) for name in pieces[1::2]]
     return "".join(pieces)
+
+
+def fill_members(template: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with its texts filled in. A text that is one placeholder and nothing else becomes the value itself."""
+    return {name: _filled(member, values) if isinstance(member, str) else member for name, member in template.items()}
+
+
+def _filled(template: str, values: Mapping[str, Any]) -> Any:
+    pieces = _pieces(template)
+    if len(pieces) == 1:
+        return template
+    if len(pieces) == 3 and not pieces[0] and not pieces[2]:
+        return values[pieces[1]]
+    return fill(template, values)
 
 
 @functools.lru_cache(maxsize=256)

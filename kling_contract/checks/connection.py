@@ -11,6 +11,8 @@ import httpx
 
 from kling_contract.checks.deadline import BoundedClock, Deadline, DeadlineExceeded
 from kling_contract.checks.guard import ClientTransport, CreationGuard, NoCookies, excerpt, why_silent
+from kling_contract.checks.lists import Retired, ask_for_deprecations
+from kling_contract.checks.restricted import MODEL
 from kling_contract.checks.steering import FakeControl
 from kling_contract.checks.target import Target
 from kling_contract.contract import Contract
@@ -25,7 +27,9 @@ _IDLE = 1.0  # seconds
 
 
 class Connection:
-    """A server under test. `target` is the server as claims see it; `guard` counts what is sent.
+    """A server under test. `target` is the server as claims see it; `sent` counts requests, `guard` what they may do.
+
+    `retired` is what the server says of the end of the model that is checked (None: nothing).
 
     `server` is a base URL, or a Target. `creations` is how many generations may be created (None: any number), `deadline` the
     end of it all, `key` one that the server takes (None: a made-up one); `allow_remote` allows another machine than this one.
@@ -48,6 +52,10 @@ class Connection:
             key, root = key or _NO_KEY, root_of(server, allow_remote=allow_remote)  # before anything is opened
             # Idle connections are closed before any server does so: else a request could meet one that is just being closed.
             inner = httpx.HTTPTransport(limits=httpx.Limits(keepalive_expiry=_IDLE), proxy=_proxy(root))
+        self.retired: Retired | None = None
+        self._inner = inner
+        self._deadline = deadline
+        self._asked = 0
         self.guard = CreationGuard(inner, deadline=deadline, key=key, creations=creations)
         identity = {"accept-encoding": "identity"}
         self._http = httpx.Client(transport=self.guard, headers=identity, cookies=CookieJar(NoCookies()))
@@ -61,8 +69,15 @@ class Connection:
         self._creations = creations
         self._met = False
 
+    @property
+    def sent(self) -> int:
+        """How many requests were sent."""
+        return self.guard.sent + self._asked
+
     def meet(self, time_limit: float) -> None:
-        """Send a first request, and look whether the server's clock can be moved. Do nothing the second time.
+        """Send a first request, ask what becomes of the model, and look whether the server's clock can be moved.
+
+        Do nothing the second time.
 
         Raise ServerUnreachable if nobody answers, if the server redirects elsewhere, or does not take the key; `time_limit`, in
         seconds, is named in the message.
@@ -86,6 +101,7 @@ class Connection:
             raise ServerUnreachable(
                 f"{root} redirects to {there}, where the key was not sent: give the URL that answers by itself"
             )
+        self._ask_for_the_model()
         if self._creations != 0 and isinstance(self.target.clock, BoundedClock):
             try:
                 fake = FakeControl.at(root, self._control)
@@ -96,6 +112,18 @@ class Connection:
             if fake is not None:
                 self.target = replace(self.target, clock=fake, spent=fake.spent, play=fake.play)
         self._met = True
+
+    def _ask_for_the_model(self) -> None:
+        """Ask what the server says of the end of the model, unless the time is over."""
+        model = self.target.minimal_payload().get(MODEL)
+        try:
+            left = self._deadline.remaining()
+        except DeadlineExceeded:
+            return
+        if isinstance(model, str):
+            self.retired, self._asked = ask_for_deprecations(
+                self._inner, self.target.origin, model, key=self.target.key, seconds=left
+            )
 
     def close(self) -> None:
         """Close every connection."""

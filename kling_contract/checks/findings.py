@@ -25,10 +25,10 @@ _LONGEST = 4_000  # characters of one member: several flaws of one response are 
 class Finding:
     """One promise of the contract that a server does not keep.
 
-    `severity` is "error", or "warning" if only an assumption of the documents is broken. `expected` is what should have come,
-    `actual` what came, and `problem` what is wrong with it, unless that is plain. `document` and `pointer` are the place in the
-    documents of `revision` that says so. `hint` says what to do about it. `others` counts further payloads that broke the same
-    rule in the same place.
+    `severity` is "error", "warning" if only an assumption of the documents is broken, or "notice" if nothing is. `expected` is
+    what should have come, `actual` what came, and `problem` what is wrong with it, unless that is plain. `document` and
+    `pointer` are the place in the documents of `revision` that says so. `hint` says what to do about it. `others` counts
+    further payloads that broke the same rule in the same place.
 
     `reproduce` is a curl line that sends the request again, with the key from the environment variable AIMLAPI_KEY ("": no
     single request shows it). `payload` is the smallest payload that shows it, `generation_id` a generation that should not have

@@ -54,15 +54,25 @@ class CreationGuard(httpx.BaseTransport):
     `creations` is how many may be (None: any number). The documents of every revision decide which body could create one, not
     the intention of a caller. If another request is accepted all the same, as the status line says, UnexpectedCreation is
     raised, without `key`, and nothing is sent any more. `sent` counts requests; `made` those that could create.
+    `response_limit` is how many bytes a response may have (None: as many as one of the API, or as a video).
     """
 
-    def __init__(self, inner: httpx.BaseTransport, *, deadline: Deadline, key: str, creations: int | None = 0) -> None:
+    def __init__(
+        self,
+        inner: httpx.BaseTransport,
+        *,
+        deadline: Deadline,
+        key: str,
+        creations: int | None = 0,
+        response_limit: int | None = None,
+    ) -> None:
         self.sent = 0
         self.made = 0
         self._inner = inner
         self._deadline = deadline
         self._key = key
         self._creations = creations
+        self._response_limit = response_limit
         self._contracts = [Contract.load(each) for each in revisions()]
         self._accepted: UnexpectedCreation | None = None
         self._lock = threading.Lock()
@@ -127,7 +137,7 @@ class CreationGuard(httpx.BaseTransport):
         self, streamed: httpx.Response, request: httpx.Request
     ) -> tuple[bytes, httpx.RequestError | DeadlineExceeded | None]:
         """Return the body of a response, or what came of it and why no more did."""
-        limit = _RESPONSE_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT
+        limit = self._response_limit or (_RESPONSE_LIMIT if "authorization" in request.headers else _VIDEO_LIMIT)
         body = bytearray()
         try:
             for piece in streamed.iter_bytes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -15,7 +16,7 @@ from kling_contract.violation import Severity
 
 __all__ = ["CheckReport", "best", "compared", "lines"]
 
-_LABELS: Mapping[Severity, str] = {"error": "broken", "warning": "assumed"}
+_LABELS: Mapping[Severity, str] = {"error": "broken", "warning": "assumed", "notice": "notice"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,12 @@ class CheckReport:
     def summary(self) -> dict[str, int]:
         """How many claims are kept, broken, kept in another way than assumed, and skipped."""
         counting = violation.failing(self.fail_on)
-        found = [result for result in self.results if result.findings]
+        telling = {"notice"}.difference(counting)  # what has only these is about no claim
+        results = [each for each in self.results if not each.findings or {f.severity for f in each.findings} - telling]
+        found = [result for result in results if result.findings]
         broken = sum(any(finding.severity in counting for finding in result.findings) for result in found)
-        skipped = sum(result.skipped is not None for result in self.results)
-        kept = len(self.results) - len(found) - skipped
+        skipped = sum(result.skipped is not None for result in results)
+        kept = len(results) - len(found) - skipped
         return {"kept": kept, "broken": broken, "not_as_assumed": len(found) - broken, "skipped": skipped}
 
 
@@ -118,7 +121,7 @@ class _InDocument:
 
     @property
     def name(self) -> str:
-        return f"schemas/{self.finding.revision}/{self.finding.document}"
+        return posixpath.normpath(f"schemas/{self.finding.revision}/{self.finding.document}")
 
     @property
     def findings(self) -> tuple[Finding]:

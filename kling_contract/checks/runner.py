@@ -75,7 +75,7 @@ class CheckRun:
     @property
     def sent(self) -> int:
         """How many requests were sent."""
-        return self._connection.guard.sent
+        return self._connection.sent
 
     @property
     def stopped(self) -> bool:
@@ -93,11 +93,18 @@ class CheckRun:
         self._connection.close()
 
     def check(self, claim: Claim) -> CheckResult:
-        """Check one claim. Raise ServerUnreachable, DeadlineExceeded."""
+        """Check one claim. Raise ServerUnreachable, DeadlineExceeded.
+
+        If the server says that the model is withdrawn, what needs a create that succeeds is skipped.
+        """
         self._connection.meet(self.time_limit)
+        retired = self._connection.retired
+        withdrawn = retired is not None and not retired.serves
+        if withdrawn and not claim.free:
+            return CheckResult(claim=claim.name, description=claim.description, skipped=str(retired))
         assumptions: list[ContractBroken] = []
         target = replace(self._connection.target, assumptions=assumptions, seed=self.seed, examples=self._examples)
-        if claim.free and self._creations is not None:
+        if claim.free and (withdrawn or self._creations is not None):
             target = uncreatable(target)
         if reason := claim.why_skipped(target):
             return CheckResult(claim=claim.name, description=claim.description, skipped=reason)
@@ -119,6 +126,7 @@ class CheckRun:
     def results(self, on_progress: Callable[[Claim], object] = lambda claim: None) -> Iterator[CheckResult]:
         """Check everything, and yield the result of each claim; `on_progress` is called with a claim before it is checked.
 
+        If the server says that the model is withdrawn or replaced, a result with that notice comes first.
         Raise ServerUnreachable if nobody answers from the first. Claims that there was no time for are skipped, and say so.
         """
         events: queue.SimpleQueue[Claim | CheckResult | BaseException | None] = queue.SimpleQueue()
@@ -148,6 +156,8 @@ class CheckRun:
         gone, silences = "", 0
         try:
             self._connection.meet(self.time_limit)
+            if self._connection.retired is not None:
+                put(self._connection.retired.result(self.contract))
             for claim in self.claims:
                 if gone:
                     put(_incomplete(claim, gone))

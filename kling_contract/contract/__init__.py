@@ -1,12 +1,14 @@
-"""The contract as data: revisions, operations, schemas, statuses, and what was observed of the service."""
+"""The contract as data: revisions, models, operations, schemas, statuses, and what was observed of the service."""
 
 from kling_contract.contract.lifecycle import Lifecycle, Step, Timeline
-from kling_contract.contract.revision import REVISION_VARIABLE, Contract, Operation, Revision, chosen, revisions
+from kling_contract.contract.operation import Operation
+from kling_contract.contract.revision import REVISION_VARIABLE, Contract, Model, Revision, chosen, revisions
 
 __all__ = [
     "REVISION_VARIABLE",
     "Contract",
     "Lifecycle",
+    "Model",
     "Operation",
     "Revision",
     "Step",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from kling_contract.contract.revision import Contract, revisions
@@ -24,12 +24,14 @@ def since(contract: Contract, path: Path, rule: str) -> str | None:
     return _since(contract, _fields(path), rule)
 
 
-def fate_of(contract: Contract, path: Path) -> str | None:
+def fate_of(contract: Contract, path: Path, present: Collection[str] = ()) -> str | None:
     """Say what became of a field that `contract` does not declare: it was renamed, was removed, or was added later.
 
-    None if no shipped revision declares it, or if the contract is not one of them.
+    None if no shipped revision declares it, if its other name is among the `present` ones, or if the contract is not one of
+    the shipped revisions.
     """
-    return _fate_of(contract, _fields(path))
+    fate, other = _fate_of(contract, _fields(path))
+    return None if other in present else fate
 
 
 def renames(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
@@ -62,32 +64,40 @@ def _since(contract: Contract, fields: tuple[str, ...], rule: str) -> str | None
 
 
 @functools.lru_cache(maxsize=4096)
-def _fate_of(contract: Contract, fields: tuple[str, ...]) -> str | None:
+def _fate_of(contract: Contract, fields: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Return what became of a field, and the other name that `contract` has for it; None and None if nothing is known."""
     line = _line(contract)
     if line is None:
-        return None
-    name = fields[-1]
+        return None, None
+    name, now = fields[-1], _properties(contract, fields[:-1])
     until = contract
     for earlier in reversed(line):
         parent = _properties(earlier, fields[:-1])
         if name in parent:
             other = renames(parent, _properties(until, fields[:-1])).get(name)
-            return (
-                f"it is called {other} since {until.revision}" if other else f"it left the contract on {until.revision}"
-            )
+            if other is None:
+                return f"it left the contract on {until.revision}", None
+            return f"it is called {other} since {until.revision}", other
         until = earlier
     for later in (Contract.load(known) for known in revisions() if known > contract.revision.id):
-        if name in _properties(later, fields[:-1]):
-            return f"it is in the contract since {later.revision}, not yet in {contract.revision}"
-    return None
+        if not later.takes(contract.model):
+            continue
+        later = later.for_model(contract.model)
+        parent = _properties(later, fields[:-1])
+        if name in parent:
+            for other, renamed in renames(now, parent).items():
+                if renamed == name:
+                    return f"it is called {other} in {contract.revision}, and {name} since {later.revision}", other
+            return f"it is in the contract since {later.revision}, not yet in {contract.revision}", None
+    return None, None
 
 
 def _line(contract: Contract) -> list[Contract] | None:
-    """Return the revisions before `contract`, oldest first; None if it is not one of the shipped ones."""
-    known = revisions()
-    if contract.revision.id not in known or Contract.load(contract.revision.id) is not contract:
+    """Return the revisions before `contract` that have its model, oldest first; None if it is not one of the shipped ones."""
+    if not contract.is_shipped:
         return None
-    return [Contract.load(older) for older in known if older < contract.revision.id]
+    older = [Contract.load(revision) for revision in revisions() if revision < contract.revision.id]
+    return [revision.for_model(contract.model) for revision in older if revision.takes(contract.model)]
 
 
 def _fields(path: Path) -> tuple[str, ...]:

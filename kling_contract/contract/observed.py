@@ -7,13 +7,13 @@ where something was observed, or that it is a choice of this project.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from kling_contract.contract.lifecycle import Timeline
 
-__all__ = ["Answers", "Observed", "Polling", "Price", "Refusal", "Refusals", "Tolerated"]
+__all__ = ["Answers", "Issue", "Issues", "Observed", "Polling", "Price", "Refusal", "Refusals", "Tolerated"]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -22,7 +22,8 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class Tolerated:
     """A deviation that the service accepts: values at `pointer` that are valid under `schema`.
 
-    `reads_as` is the JSON type that the service converts such a text to (None: it does not).
+    In the pointer `*` stands for any item of an array. `reads_as` is the JSON type that the service converts such a text to,
+    which must then be valid where it stands (None: it converts nothing).
     """
 
     pointer: str
@@ -42,10 +43,13 @@ class Polling:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a second of video costs, in `unit`. `per_usd` is how many of these one US dollar buys (None: unknown)."""
+    """What a second of video costs, in `unit` (None: nobody knows it).
+
+    `per_usd` is how many of these one US dollar buys (None: unknown).
+    """
 
     unit: str
-    per_second: float
+    per_second: float | None
     per_usd: float | None
     booked: Literal["on creation", "on success"]
     source: str
@@ -56,7 +60,8 @@ class Answers:
     """The shapes of successful responses. Text in braces is a placeholder.
 
     `create` is the body of the response to a create; `get` are those of polls, by status; `video_lifetime` is how long a
-    link to a video stays valid (None: the links do not say).
+    link to a video stays valid (None: the links do not say). `variants` has what is different for models whose responses
+    have another schema, by the name of its document.
     """
 
     content_type: str
@@ -68,6 +73,14 @@ class Answers:
     video_lifetime: float | None
     headers: Mapping[str, str]
     source: str
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def variant(self, document: str) -> Answers:
+        """Return the shapes for models whose responses have the schema in this document."""
+        other = self.variants.get(document)
+        if other is None:
+            return self
+        return replace(self, create=other.get("create", self.create), get={**self.get, **other.get("get", {})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +106,39 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Issue:
+    """What the service says of one thing that is wrong with a request. `assumed` means that this was never observed.
+
+    `members` are those of the issue, in order. Text in braces is a placeholder.
+    """
+
+    members: Mapping[str, Any]
+    assumed: bool
+
+    @classmethod
+    def from_document(cls, *, assumed: bool = False, **members: Any) -> Self:
+        """Read one entry of `shapes`."""
+        return cls(members, assumed)
+
+
+@dataclass(frozen=True, slots=True)
+class Issues:
+    """The shapes of issues, by the pointer of a value or by the rule that it breaks; the schema of the document says how."""
+
+    shapes: Mapping[str, Issue]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
-    """The shapes of refusals: the body that they share, and the reasons by name."""
+    """The shapes of refusals: the body that they share, the reasons by name, and the issues that some of these list."""
 
     content_type: str
     request_id: str
     body: Mapping[str, Any]
     headers: Mapping[str, str]
     reasons: Mapping[str, Refusal]
+    issues: Issues
     source: str
 
 
@@ -134,10 +172,36 @@ class Observed:
             polling=Polling(**document["polling"]),
             timeline=Timeline.from_steps(document["timeline"]["steps"]),
             failure=Timeline.from_steps(document["failure"]["steps"]),
-            price=Price(**{"per_usd": None, **document["price"]}),
+            price=Price(**{"per_usd": None, "per_second": None, **document["price"]}),
             answers=Answers(**{"video_lifetime": None, "headers": _NOTHING, **answers}),
-            refusals=Refusals(**{"headers": _NOTHING, **refusals, "reasons": _reasons(refusals["reasons"])}),
+            refusals=Refusals(
+                **{
+                    "headers": _NOTHING,
+                    **refusals,
+                    "reasons": _reasons(refusals["reasons"]),
+                    "issues": _issues(refusals["issues"]),
+                }
+            ),
         )
+
+    def for_model(self, facts: Mapping[str, Any], generation_document: str) -> Self:
+        """Return it for a model: `facts` are its entry in `models.json`, which has the timeline and the price if known."""
+        timeline = facts.get("timeline")
+        return replace(
+            self,
+            timeline=self.timeline if timeline is None else Timeline.from_steps(timeline["steps"]),
+            price=self._price(facts.get("price")),
+            answers=self.answers.variant(generation_document),
+        )
+
+    def _price(self, known: Mapping[str, Any] | None) -> Price:
+        if known is None:
+            return self.price
+        source = f"{known['source']} {self.price.source}"
+        if known["unit"] != "USD":  # one token is worth one credit: see the source of the price in observed.json
+            return replace(self.price, per_second=known["per_second"], source=source)
+        per_usd = self.price.per_usd
+        return replace(self.price, per_second=None if per_usd is None else known["per_second"] * per_usd, source=source)
 
     @property
     def timelines(self) -> Mapping[str, Timeline]:
@@ -147,3 +211,8 @@ class Observed:
 
 def _reasons(documented: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Refusal]:
     return MappingProxyType({name: Refusal.from_document(**reason) for name, reason in documented.items()})
+
+
+def _issues(documented: Mapping[str, Any]) -> Issues:
+    shapes = {name: Issue.from_document(**shape) for name, shape in documented["shapes"].items()}
+    return Issues(MappingProxyType(shapes), documented["source"])

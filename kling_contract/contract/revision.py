@@ -1,32 +1,34 @@
-"""The contract: what the documents of one revision say, by operation."""
+"""The contract: what the documents of one revision say about one model."""
 
 from __future__ import annotations
 
 import copy
+import difflib
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
-from kling_contract.contract.bundle import bundle
-from kling_contract.contract.documents import SCHEMAS, read_json
+from kling_contract.contract.bundle import bundle, narrowed
+from kling_contract.contract.documents import SCHEMAS, Folder, read_json
 from kling_contract.contract.lifecycle import Lifecycle
+from kling_contract.contract.models import facts_about
 from kling_contract.contract.observed import Observed
-from kling_contract.errors import DocumentError, UnknownRevision
-from kling_contract.jsontext.pointer import resolve
+from kling_contract.contract.operation import CREATE, GET, MODEL, Operation, Route, routes
+from kling_contract.errors import DocumentError, UnknownModel, UnknownRevision
 
-__all__ = ["REVISION_VARIABLE", "Contract", "Operation", "Revision", "chosen", "revisions"]
+__all__ = ["REVISION_VARIABLE", "Contract", "Model", "Revision", "chosen", "revisions"]
 
 REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 """The environment variable that names the revision if nothing else does."""
 
-_CREATE, _GET = "createGeneration", "getGeneration"
-_METHODS = ("get", "post", "put", "patch", "delete")
 _OPENAPI = "openapi.json"
 _OBSERVED = "observed.json"
+_ERROR = "error.schema.json"
+_PAYLOAD = "create-request"
 _MAX_VIDEO_SECONDS = 86_400.0  # whatever a payload asks for, no video is longer than a day
 
 
@@ -52,56 +54,58 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of the API, as its OpenAPI document describes it.
+class Model:
+    """One model of a revision: its id, the path of its creates, and the names of two documents.
 
-    `path` is the documented path, `paths` that path and its aliases; `success` is the smallest documented 2xx. `query` is a
-    JSON Schema of the query parameters, as an object of strings; `request` one of the body (None: it has no body);
-    `media_type` that of the body; `responses` maps each documented status to a schema (None: no body is described).
+    `request_document` has the schema of its payloads, which other models may share, and `generation_document` the schema of
+    the responses about it.
     """
 
     id: str
-    method: str
     path: str
-    paths: tuple[str, ...]
-    success: int
-    query: Mapping[str, Any]
-    request: Mapping[str, Any] | None
-    media_type: str | None
-    responses: Mapping[int, Mapping[str, Any] | None]
+    request_document: str
+    generation_document: str
+
+    def __str__(self) -> str:
+        return self.id
 
 
 class Contract:
-    """The documents of one revision. Get one with `Contract.load`. Treat everything that it returns as read-only.
+    """The documents of one revision, as they describe one model. Get one with `Contract.load`.
+
+    Treat everything that it returns as read-only. `model` is the id of the model, `models` maps the ids of all models of the
+    revision to what is known of them, and `for_model` is the same revision for another one.
 
     `create` and `get` are the operations that make a generation and that ask for one; `operations` maps ids to all operations.
     `observed` is what was seen of the service, `lifecycle` the graph of statuses, `base_url` the URL of the first server.
-    `openapi` and `schemas` are the documents as they were read.
+    `request_schema`, `generation_schema` and `error_schema` describe a payload, a response and a refusal. `openapi` and
+    `schemas` are the documents as they were read.
     """
 
-    def __init__(self, documents: Mapping[str, Any]) -> None:
-        """Build from the documents by file name, as `from_folder` reads them. Raise DocumentError if one does not fit."""
-        self._documents = dict(documents)
+    def __init__(self, documents: Mapping[str, Any], model: str | None = None) -> None:
+        """Build from the documents by file name, as `from_folder` reads them, for `model` (None: the default one).
+
+        Raise DocumentError if a document does not fit, and UnknownModel.
+        """
+        revision = _Documents(documents)
+        self._describe(revision, revision.model(model))
+        self._read_all()
+        revision.contracts[self.model] = self
+
+    def _describe(self, documents: _Documents, model: Model) -> None:
+        self._documents = documents
+        self._model = model
+        self.model: str = model.id
+        self.models: Mapping[str, Model] = documents.models
+        self.revision: Revision = documents.revision
+        self.openapi: Mapping[str, Any] = documents.openapi
+        self.base_url: str = documents.base_url
+
+    def _read_all(self) -> None:
+        """Read what is otherwise read when it is first used. Raise DocumentError if a document does not fit."""
         try:
-            self.openapi: Mapping[str, Any] = self._documents[_OPENAPI]
-            self.observed = Observed.from_document(self._documents[_OBSERVED])
-            info = self.openapi["info"]
-            self.revision = Revision(
-                id=info["version"],
-                title=info["title"],
-                provenance=info["x-provenance"],
-                sources=tuple(info["x-sources"]),
-            )
-            self.base_url: str = self.openapi["servers"][0]["url"]
-            self.operations: Mapping[str, Operation] = MappingProxyType(
-                {operation.id: operation for operation in self._read_operations()}
-            )
-            self.create = self.operations[_CREATE]
-            self.get = self.operations[_GET]
-            self.request_schema = self._documents["create-request.schema.json"]
-            self.generation_schema = self._documents["generation.schema.json"]
-            self.error_schema = self._documents["error.schema.json"]
-            self.lifecycle = Lifecycle.from_schema(self.generation_schema["properties"]["status"])
+            for name in ("observed", "operations", "create", "get", "error_schema", "lifecycle"):
+                getattr(self, name)
         except (KeyError, TypeError, IndexError) as missing:
             raise DocumentError(
                 f"the documents are not those of a revision: {missing!r} is missing or misplaced"
@@ -110,49 +114,160 @@ class Contract:
             raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
 
     @classmethod
-    def load(cls, revision: str | None = None) -> Contract:
+    def load(cls, revision: str | None = None, model: str | None = None) -> Contract:
         """Return the contract of `revision`: one of `revisions()`, or "latest" for the newest one that the provider published.
 
         None means the one named by the environment variable KLING_CONTRACT_REVISION, or if there is none the default in
-        `schemas/index.json`. Raise UnknownRevision, which lists the known ones.
+        `schemas/index.json`. `model` is the id of one of its models (None: the default one). Raise UnknownRevision, which
+        lists the known ones, or UnknownModel.
         """
         asked = revision or (REVISION_VARIABLE in os.environ and os.environ[REVISION_VARIABLE])
-        if not asked:
-            return _default()
         known = revisions()
-        if asked == "latest":
-            return next(c for name in reversed(known) if (c := _load(name)).revision.published)
-        if asked not in known:
+        if not asked:
+            loaded = _load(_index()["default"])
+        elif asked == "latest":
+            loaded = next(c for name in reversed(known) if (c := _load(name)).revision.published)
+        elif asked in known:
+            loaded = _load(asked)
+        else:
             raise UnknownRevision(asked, known)
-        return _load(asked)
+        return loaded if model is None else loaded.for_model(model)
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Self:
+    def from_folder(cls, folder: Path, model: str | None = None) -> Contract:
         """Read the documents of a revision from a folder like those in `schemas/`. Raise DocumentError if that fails."""
         try:
-            return cls({path.name: read_json(path) for path in sorted(folder.glob("*.json"))})
+            return cls({name: document for name, document in Folder(folder).items()}, model)
         except (OSError, ValueError) as unreadable:
             raise DocumentError(f"{folder}: {unreadable}") from unreadable
+
+    def for_model(self, model: str) -> Contract:
+        """Return the contract of the same revision for another model: always the same one.
+
+        Raise UnknownModel if the revision does not document it.
+        """
+        contracts = self._documents.contracts
+        if model not in contracts:
+            contract = object.__new__(type(self))
+            contract._describe(self._documents, self._documents.model(model))
+            contracts.setdefault(model, contract)
+        return contracts[model]
+
+    @functools.cached_property
+    def request_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the payload of a create of this model."""
+        shared = self._documents[self._model.request_document]
+        model = {**shared["properties"][MODEL], "enum": [self.model]}
+        return {**shared, "properties": {**shared["properties"], MODEL: model}}
+
+    @functools.cached_property
+    def generation_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of a successful response."""
+        schema: Mapping[str, Any] = self._documents[self._model.generation_document]
+        return schema
+
+    @functools.cached_property
+    def error_schema(self) -> Mapping[str, Any]:
+        """The JSON Schema of the body of a refusal."""
+        schema: Mapping[str, Any] = self._documents[_ERROR]
+        return schema
+
+    @functools.cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The graph of statuses."""
+        return Lifecycle.from_schema(self.generation_schema["properties"]["status"])
+
+    @functools.cached_property
+    def observed(self) -> Observed:
+        """What was observed of the service, for this model."""
+        return self._documents.observed.for_model(facts_about(self.model), self._model.generation_document)
+
+    @functools.cached_property
+    def operations(self) -> Mapping[str, Operation]:
+        """All operations by id: that which creates a generation of this model, and that which asks for one."""
+        create, get = self._documents.routes_of(self.model)
+        found = (create.for_model(self.model, self.request_schema), get.for_model(self.model, None))
+        return MappingProxyType({operation.id: operation for operation in found})
+
+    @functools.cached_property
+    def create(self) -> Operation:
+        """The operation that creates a generation."""
+        return self.operations[CREATE]
+
+    @functools.cached_property
+    def get(self) -> Operation:
+        """The operation that asks for one."""
+        return self.operations[GET]
+
+    @functools.cached_property
+    def paths(self) -> Mapping[str, Contract]:
+        """Every path of the revision, aliases too, each with the contract for a model that is created there.
+
+        It is this contract wherever its model is created, and else that of the first model there.
+        """
+        found: dict[str, Contract] = {}
+        for route in self._documents.creates:
+            contract = self if self.model in route.models else self.for_model(next(iter(route.models)))
+            for path in route.paths:
+                found.setdefault(path, contract)
+        return MappingProxyType(found)
 
     @property
     def schemas(self) -> Mapping[str, Any]:
         """The JSON Schemas by file name, by which the OpenAPI document refers to them."""
         return {name: document for name, document in self._documents.items() if name.endswith(".schema.json")}
 
+    @property
+    def request_document(self) -> str:
+        """The name of the document with the schema of a payload."""
+        return self._model.request_document
+
+    @property
+    def generation_document(self) -> str:
+        """The name of the document with the schema of a successful response."""
+        return self._model.generation_document
+
     def document(self, name: str) -> Any:
-        """Return a copy of a document by its file name, with or without the ending. Raise DocumentError if there is none."""
+        """Return a copy of a document by its file name, with or without the ending. Raise DocumentError if there is none.
+
+        "create-request" is the payload of a create of this model.
+        """
+        if name.removesuffix(".schema.json") == _PAYLOAD:
+            return copy.deepcopy(self.request_schema)
         for candidate in (name, f"{name}.json", f"{name}.schema.json"):
             if candidate in self._documents:
                 return copy.deepcopy(self._documents[candidate])
-        raise DocumentError(f"there is no document {name!r}; choose one of {', '.join(sorted(self._documents))}")
+        known = ", ".join([f"{_PAYLOAD} (that of {self.model})", *sorted(self._documents)])
+        raise DocumentError(f"there is no document {name!r}; choose one of {known}")
 
     def bundled(self) -> dict[str, Any]:
-        """Return the OpenAPI document as a single file: with every schema that it refers to moved into it."""
+        """Return the OpenAPI document of all models as a single file: with every schema that it refers to moved into it."""
         return bundle(self.openapi, self.schemas)
+
+    def bundled_for_model(self) -> dict[str, Any]:
+        """Return the OpenAPI document as a single file that describes this model alone."""
+        success = {operation.method.lower(): operation.success for operation in self.operations.values()}
+        name = f"{_PAYLOAD}.schema.json"
+        schemas = {
+            name: self.request_schema,
+            self.generation_document: self.generation_schema,
+            _ERROR: self.error_schema,
+        }
+        return bundle(narrowed(self.openapi, self.create.path, name, success, self.generation_document), schemas)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it is one of `revisions()`, and not read from a folder of your own."""
+        return self.revision.id in revisions() and _load(self.revision.id)._documents is self._documents
 
     def route(self, path: str) -> list[Operation]:
         """Return the operations on `path`, which may be an alias. Empty if there is no such path."""
-        return [operation for operation in self.operations.values() if path in operation.paths]
+        contract = self.paths.get(path)
+        return [] if contract is None else [op for op in contract.operations.values() if path in op.paths]
+
+    def takes(self, model: str, path: str | None = None) -> bool:
+        """Return whether the revision documents creates of a model on `path`, which may be an alias (None: on any)."""
+        return model in self.models and (path is None or path in self._documents.routes_of(model)[0].paths)
 
     def video_seconds(self, payload: Mapping[str, Any]) -> float:
         """Return the length of the video that a payload asks for, in seconds.
@@ -167,69 +282,103 @@ class Contract:
             return float(default)
         return seconds if 0 < seconds <= _MAX_VIDEO_SECONDS else float(default)
 
-    def price(self, seconds: float) -> int | float:
-        """Return what a video of so many seconds costs, in `observed.price.unit`."""
+    def price(self, seconds: float) -> int | float | None:
+        """Return what a video of so many seconds costs, in `observed.price.unit`; None if nobody knows it."""
+        if self.observed.price.per_second is None:
+            return None
         price: int | float = self.observed.price.per_second * seconds
         return int(price) if price == int(price) else price
 
     def __repr__(self) -> str:
-        return f"Contract({self.revision.id!r})"
-
-    def _read_operations(self) -> Iterator[Operation]:
-        for path, item in self.openapi["paths"].items():
-            paths = (path, *item.get("x-aliases", ()))
-            for method in item:
-                if method in _METHODS:
-                    yield self._read_operation(method.upper(), paths, item[method])
-
-    def _read_operation(self, method: str, paths: tuple[str, ...], document: Mapping[str, Any]) -> Operation:
-        parameters = [p for p in document.get("parameters", ()) if p["in"] == "query"]
-        query = {
-            "type": "object",
-            "required": [p["name"] for p in parameters if p.get("required")],
-            "properties": {p["name"]: p["schema"] for p in parameters},
-        }
-        media_type, request = None, None
-        if "requestBody" in document:
-            media_type, content = next(iter(document["requestBody"]["content"].items()))
-            request = self._resolve(content["schema"])
-        responses: dict[int, Mapping[str, Any] | None] = {}
-        for status, response in document["responses"].items():
-            bodies = list(self._resolve(response).get("content", {}).values())
-            responses[int(status)] = self._resolve(bodies[0]["schema"]) if bodies else None
-        successes = [status for status in responses if 200 <= status < 300]
-        if not successes:
-            raise ValueError(f"{method} {paths[0]} has no 2xx among its responses")
-        return Operation(
-            id=document["operationId"],
-            method=method,
-            path=paths[0],
-            paths=paths,
-            success=min(successes),
-            query=query,
-            request=request,
-            media_type=media_type,
-            responses=MappingProxyType(responses),
-        )
-
-    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Follow a $ref to another of the documents, or into the OpenAPI document. Nothing is ever fetched."""
-        ref = node.get("$ref")
-        if ref is None:
-            return node
-        name, _, fragment = ref.partition("#")
-        return self._resolve(resolve(self._documents[name] if name else self.openapi, fragment))
+        return f"Contract({self.revision.id!r}, {self.model!r})"
 
 
-def chosen(contract: Contract | None, revision: str | None) -> Contract:
-    """Return `contract` or, if it is None, the contract of `revision`. Raise TypeError if both are given."""
+class _Documents(Mapping[str, Any]):
+    """The documents of one revision, and what they say of all of its models. Raise DocumentError if they do not fit."""
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        self._documents = documents
+        self.contracts: dict[str, Contract] = {}
+        try:
+            self.openapi: Mapping[str, Any] = documents[_OPENAPI]
+            info = self.openapi["info"]
+            self.revision = Revision(
+                id=info["version"],
+                title=info["title"],
+                provenance=info["x-provenance"],
+                sources=tuple(info["x-sources"]),
+            )
+            self.base_url: str = self.openapi["servers"][0]["url"]
+            found = list(routes(documents))
+            self.creates: list[Route] = [route for route in found if route.operation == CREATE]
+            self._gets = [route for route in found if route.operation == GET]
+            self.models: Mapping[str, Model] = MappingProxyType(
+                {
+                    model: Model(model, route.paths[0], name, route.response_document(model))
+                    for route in self.creates
+                    for model, name in route.models.items()
+                }
+            )
+            if not self.models:
+                raise ValueError(f"{_OPENAPI} names no model")
+        except (KeyError, TypeError, IndexError) as missing:
+            raise DocumentError(
+                f"the documents are not those of a revision: {missing!r} is missing or misplaced"
+            ) from missing
+        except ValueError as wrong:
+            raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
+
+    @functools.cached_property
+    def observed(self) -> Observed:
+        """What was observed, for the default model."""
+        return Observed.from_document(self[_OBSERVED])
+
+    def model(self, asked: str | None) -> Model:
+        """Return a model by its id; None means the default one. Raise UnknownModel."""
+        if asked is None:
+            default = _index()[MODEL]
+            return self.models[default if default in self.models else next(iter(self.models))]
+        if asked not in self.models:
+            raise UnknownModel(asked, _no_model(asked, self.revision, list(self.models)))
+        return self.models[asked]
+
+    def routes_of(self, model: str) -> tuple[Route, Route]:
+        """Return where a model is created, and where its generations are asked for: on the same path."""
+        create = next(route for route in self.creates if model in route.models)
+        get = next((route for route in self._gets if route.paths[0] in create.paths), self._gets[0])
+        return create, get
+
+    def __getitem__(self, name: str) -> Any:
+        return self._documents[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
+    """Say that a revision has no such model, and what to ask for instead."""
+    with_it = [other for other in revisions() if asked in _load(other).models]
+    if with_it:
+        return f"revision {revision} has no model {asked!r}; it is one of revision {', '.join(with_it)}"
+    near = difflib.get_close_matches(asked, known, n=1, cutoff=0)
+    return f"there is no model {asked!r} in revision {revision}; the nearest is {near[0]}"
+
+
+def chosen(contract: Contract | None, revision: str | None, model: str | None = None) -> Contract:
+    """Return `contract` or, if it is None, the contract of `revision`; for `model`, unless it is None.
+
+    Raise TypeError if contract and revision are both given, UnknownRevision and UnknownModel.
+    """
     if contract is None:
-        return Contract.load(revision)
+        return Contract.load(revision, model)
     if revision is not None:
         raise TypeError(
             f"give contract or revision, not both: the contract is of {contract.revision}, the revision is {revision!r}"
         )
-    return contract
+    return contract if model is None else contract.for_model(model)
 
 
 @functools.cache
@@ -239,10 +388,15 @@ def revisions() -> tuple[str, ...]:
 
 
 @functools.cache
-def _default() -> Contract:
-    return _load(read_json(SCHEMAS / "index.json")["default"])
+def _index() -> Mapping[str, str]:
+    index: Mapping[str, str] = read_json(SCHEMAS / "index.json")
+    return index
 
 
 @functools.cache
 def _load(revision: str) -> Contract:
-    return Contract.from_folder(SCHEMAS / revision)
+    documents = _Documents(Folder(SCHEMAS / revision))
+    contract = object.__new__(Contract)
+    contract._describe(documents, documents.model(None))
+    documents.contracts[contract.model] = contract
+    return contract

@@ -85,8 +85,8 @@ class ApiDocument:
 
     @classmethod
     def of(cls, contract: Contract) -> Self:
-        """Return the document of a revision."""
-        document = cls(contract.bundled(), name=contract.revision.id)
+        """Return the document of a revision, for the model of the contract."""
+        document = cls(contract.bundled_for_model(), name=contract.revision.id)
         document.tolerated = contract.observed.tolerated
         document.is_revision = True
         return document

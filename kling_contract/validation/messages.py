@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import functools
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation, chosen
-from kling_contract.display import nearest
-from kling_contract.validation.validator import Validator, validator_for
+from kling_contract.contract.catalogue import catalogue
+from kling_contract.contract.family import contract_on
+from kling_contract.contract.operation import CREATE
+from kling_contract.display import show
+from kling_contract.validation.addresses import better_path, is_unfilled
+from kling_contract.validation.creates import check_payload_text, other_revision
+from kling_contract.validation.validator import Validator
 from kling_contract.violation import Strictness, Violation, check_strictness
 
 __all__ = [
+    "CheckedCall",
     "check_call",
     "check_query",
+    "check_reply",
     "check_request",
     "check_response",
+    "described_by",
     "no_operation",
     "operation_of",
     "same_media_type",
     "split_url",
 ]
+
+
+class CheckedCall(NamedTuple):
+    """A request to an operation, what is wrong with it, and the contract that describes its answer.
+
+    `payload` is the decoded body (None: it is not JSON, or was not read), `parameters` are as `check_query` returns them,
+    and `violations` are in the order in which the API would refuse for them.
+    """
+
+    payload: Any
+    parameters: Mapping[str, Any]
+    violations: Sequence[Violation]
+    contract: Contract
 
 
 def check_request(
@@ -37,20 +58,23 @@ def check_request(
 
     `request` is an httpx, httpx2 or requests (prepared) request, a `fake_server.Request`, or anything with `method`, `url`,
     `headers` and a body under `content` or `body`. `Violation.part` is the part of the request that is wrong, and
-    `Violation.reason` why the API refuses it. Whether the key is valid is not checked, only that there is one.
+    `Violation.reason` why the API refuses it. Whether the key is valid is not checked, only that there is one. A model, or a
+    path, of another revision is a warning unless `strictness` is "strict", as `validate` says.
     """
     check_strictness(strictness)
     contract = chosen(contract, revision)
     unknown, operation = operation_of(contract, request.method, str(request.url))
     if operation is None:
         return [unknown] if unknown else []
-    query = split_url(str(request.url)).query
-    return list(check_call(contract, operation, query, _headers(request.headers), _body(request), strictness)[2])
+    url = split_url(str(request.url))
+    headers = _headers(request.headers)
+    return list(check_call(contract, operation, url.path, url.query, headers, _body(request), strictness).violations)
 
 
 def check_call(
     contract: Contract,
     operation: Operation,
+    path: str,
     query: str,
     headers: Mapping[str, str],
     body: bytes,
@@ -58,19 +82,22 @@ def check_call(
     *,
     api_key: str | None = None,
     body_limit: int | None = None,
-) -> tuple[Any, Mapping[str, Any], Sequence[Violation]]:
-    """Check a request to `operation`: its raw `query`, its `headers` by lower-case name, and its body.
+) -> CheckedCall:
+    """Check a request to `operation` if `contract` was chosen: its path, raw query, headers by lower-case name, and body.
 
-    Return the decoded body (None: it is not JSON, or was not read), the parameters as `check_query` returns them, and
-    everything that is wrong, in the order in which the API would refuse for it. `api_key` is the only valid key (None:
-    any is), `body_limit` the most bytes that a body may have (None: any number); a larger one is not read.
+    `api_key` is the only valid key (None: any is), `body_limit` the most bytes that a body may have (None: any number); a
+    larger one is not read.
     """
+    there = contract if path in operation.paths and path in contract.create.paths else contract_on(contract, path)
+    there = there or contract
     unauthorized = _check_authorization(headers.get("authorization", ""), api_key)
-    values, violations = _checked_query(contract, operation.id, query, strictness)
+    values, violations = _checked_query(there, operation.id, query, strictness)
     if unauthorized is not None:
         violations = (unauthorized, *violations)
     if operation.request is None:
-        return None, values, violations
+        if (elsewhere := other_revision(contract, there, path, strictness)) is not None:
+            violations = (elsewhere, *violations)
+        return CheckedCall(None, values, violations, there)
     too_large = body_limit is not None and len(body) > body_limit
     if too_large:
         message = f"the body has {len(body):,} bytes, more than the {body_limit:,} bytes allowed"
@@ -82,9 +109,14 @@ def check_call(
     if not same_media_type(sent, operation.media_type):
         violations = (*violations, _wrong_media_type(sent, operation))
     if too_large:
-        return None, values, violations
-    payload, wrong = validator_for(contract).parse_and_validate(body, strictness)
-    return payload, values, (*violations, *wrong) if wrong else violations
+        return CheckedCall(None, values, violations, there)
+    checked = check_payload_text(body, contract, path, strictness)
+    # A path that is none of the chosen revision's is refused before anything else.
+    wrong = sorted(checked.violations, key=lambda violation: violation.part != "path") if checked.violations else ()
+    if wrong:
+        violations = (wrong[0], *violations, *wrong[1:]) if wrong[0].part == "path" else (*violations, *wrong)
+    described = checked.contract if checked.contract is not contract or path in contract.create.paths else there
+    return CheckedCall(checked.payload, values, violations, described)
 
 
 def check_response(
@@ -97,7 +129,8 @@ def check_response(
     """Return everything that is wrong with a response of the API: an undocumented status, or a body that breaks its schema.
 
     `response` is an httpx, httpx2 or requests response, which know their request, or a `fake_server.Reply` with its
-    `request` given. Undeclared members are notices, since nothing forbids them.
+    `request` given. The response to a create is that of its model and revision. Undeclared members are notices, since
+    nothing forbids them.
     """
     contract = chosen(contract, revision)
     sent = request if request is not None else response.request
@@ -106,39 +139,64 @@ def check_response(
     if operation is None:
         expected = any(status in known.responses for known in contract.operations.values())
         return [] if expected and status >= 400 else [unknown] if unknown else []
-    if status not in operation.responses:
-        documented = ", ".join(map(str, sorted(operation.responses)))
-        return [
-            Violation(
-                "",
-                "status",
-                f"{status} is not documented for {operation.id}",
-                hint=f"documented: {documented}",
-                part="status",
-            )
-        ]
-    schema = operation.responses[status]
-    if schema is None:
+    path = split_url(str(sent.url)).path
+    body = _body(response)
+    if operation.id == CREATE:
+        return check_reply(described_by(contract, path, _body(sent)), operation.id, status, body)
+    found = [check_reply(other, operation.id, status, body) for other in _variants(contract_on(contract, path) or contract)]
+    return min(found, key=lambda violations: any(violation.severity == "error" for violation in violations))
+
+
+def check_reply(contract: Contract, operation: str, status: int, body: bytes) -> list[Violation]:
+    """Return everything that is wrong with a response to an operation, given by its id, that `contract` describes."""
+    responses = contract.operations[operation].responses
+    if status not in responses:
+        documented = ", ".join(map(str, sorted(responses)))
+        message = f"{status} is not documented for {operation}"
+        return [Violation("", "status", message, hint=f"documented: {documented}", part="status")]
+    if responses[status] is None:
         return []
-    return _response_validator(contract, operation.id, status).validate_text(_body(response))
+    return _response_validator(contract, operation, status).validate_text(body)
+
+
+def described_by(contract: Contract, path: str, body: bytes) -> Contract:
+    """Return the contract that describes the response to a create with this body if `contract` was chosen."""
+    return check_call(contract, contract.create, path, "", {}, body, "lax").contract
+
+
+def _variants(contract: Contract) -> Iterable[Contract]:
+    """Return contracts for models of a revision whose responses differ, beginning with the one at hand."""
+    by_schema = {contract.generation_document: contract}
+    for model in contract.models.values():
+        if model.path == contract.create.path and model.generation_document not in by_schema:
+            by_schema[model.generation_document] = contract.for_model(model.id)
+    return by_schema.values()
 
 
 def operation_of(contract: Contract, method: str, url: str) -> tuple[Violation | None, Operation | None]:
-    """Return the operation that a request calls; if there is none, the violation that says why."""
+    """Return the operation that a request calls, of any revision; if there is none, the violation that says why.
+
+    A request for one of the lists that need no key calls none of the revision's operations, and nothing is wrong with it.
+    """
     path = split_url(url).path
-    on_path = contract.route(path)
+    there = contract_on(contract, path)
+    on_path = there.route(path) if there is not None else []
     for operation in on_path:
         if operation.method == method.upper():
             return None, operation
+    asked = None if on_path else catalogue().at(path)
+    if asked is not None and method.upper() in asked.methods:
+        return None, None
     return no_operation(contract, method, path, on_path), None
 
 
 def no_operation(contract: Contract, method: str, path: str, on_path: Sequence[Operation]) -> Violation:
     """Return the violation of a request that calls none of the operations `on_path`, which are those on its path."""
-    if on_path:
-        allowed = ", ".join(operation.method for operation in on_path)
-        return Violation("", "method", f"{method} is not a method of {path}", hint=f"use {allowed}", part="method")
-    hint = _better_path(contract, path)
+    asked = None if on_path else catalogue().at(path)
+    if allowed := [operation.method for operation in on_path] if asked is None else asked.methods:
+        hint = f"use {', '.join(allowed)}"
+        return Violation("", "method", f"{method} is not a method of {path}", hint=hint, part="method")
+    hint = better_path(contract, method, path)
     return Violation("", "path", f"{path} is not a path of {contract.revision}", hint=hint, part="path")
 
 
@@ -173,7 +231,20 @@ def _checked_query(
     for name, value in parse_qsl(query, keep_blank_values=True):
         before = values.get(name)
         values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
-    return MappingProxyType(values), tuple(_query_validator(contract, operation).validate_value(values, strictness))
+    wrong = _query_validator(contract, operation).validate_value(values, strictness)
+    unfilled = [name for name in contract.operations[operation].query["required"] if is_unfilled(values.get(name))]
+    return MappingProxyType(values), (*wrong, *(_not_filled_in(name, values[name], strictness) for name in unfilled))
+
+
+def _not_filled_in(name: str, value: str, strictness: Strictness) -> Violation:
+    return Violation(
+        f"/{name}",
+        "unknown",
+        f"{show(value)} is not the id of a generation, but what a program writes where it has none",
+        severity="warning" if strictness == "off" else "error",
+        hint="send the id that the response to the create has",
+        part="query",
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -185,16 +256,6 @@ def _query_validator(contract: Contract, operation: str) -> Validator:
 def _response_validator(contract: Contract, operation: str, status: int) -> Validator:
     schema = contract.operations[operation].responses[status]
     return Validator(schema or {}, contract=contract, undeclared="notice", part="response")
-
-
-def _better_path(contract: Contract, path: str) -> str:
-    for operation in contract.operations.values():
-        names = operation.query["required"]
-        for known in operation.paths:
-            if names and path.startswith(known + "/"):
-                return f"poll with {known}?{names[0]}=<id>, not with the id in the path"
-    known_paths = list({known: None for operation in contract.operations.values() for known in operation.paths})
-    return f"did you mean {(nearest(path, known_paths) or known_paths)[0]}?"
 
 
 def _headers(headers: Any) -> Mapping[str, str]:

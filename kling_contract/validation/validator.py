@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 
 import jsonschema_rs
 
-from kling_contract.contract import Contract, chosen, history
+from kling_contract.contract import Contract, history
 from kling_contract.contract.observed import Tolerated
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.location import locate
 from kling_contract.jsontext.parser import parse
-from kling_contract.jsontext.pointer import to_pointer
+from kling_contract.jsontext.pointer import split, to_pointer
 from kling_contract.validation import wording
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness
 
-__all__ = ["Validator", "validate", "validator_for"]
+__all__ = ["Validator", "not_json", "with_places"]
 
 
 Path = tuple[str | int, ...]
@@ -29,26 +29,6 @@ Path = tuple[str | int, ...]
 _NOT_JSON = "json"
 _UNDECLARED = "undeclared"
 _DEPRECATED = "deprecated"
-
-
-def validate(
-    payload: Any,
-    *,
-    contract: Contract | None = None,
-    revision: str | None = None,
-    strictness: Strictness = "lax",
-) -> list[Violation]:
-    """Return everything that is wrong with the payload of a create, in document order; empty if nothing is.
-
-    `payload` is a decoded JSON value, or JSON text as bytes or str: then each violation has its line and column. Only
-    violations of severity "error" make the API refuse it. Under "strict" any deviation from the schema is an error; under
-    "lax" what the live service is known to accept is a warning; under "off" all is a warning but what is no JSON object.
-    Raise UnknownRevision for an unknown revision, and ValueError for an unknown strictness.
-    """
-    validator = validator_for(chosen(contract, revision))
-    if isinstance(payload, (bytes, bytearray, str)):
-        return validator.validate_text(payload if isinstance(payload, str) else bytes(payload), strictness)
-    return validator.validate_value(payload, strictness)
 
 
 class Validator:
@@ -70,32 +50,22 @@ class Validator:
         self._schema = _closed(schema, root=True)
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self._contract = contract
-        self._tolerated = {
-            deviation.pointer: jsonschema_rs.Draft202012Validator(deviation.schema) for deviation in tolerated
-        }
+        self._tolerated = [
+            (split(deviation.pointer), jsonschema_rs.Draft202012Validator(deviation.schema), deviation.reads_as)
+            for deviation in tolerated
+        ]
         self._undeclared = undeclared
         self._part = part
 
     def validate_text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
         """Validate JSON text. Text that is not JSON has one violation, of the rule "json"."""
-        return self.parse_and_validate(text, strictness)[1]
-
-    def parse_and_validate(self, text: bytes | str, strictness: Strictness = "lax") -> tuple[Any, list[Violation]]:
-        """Validate JSON text as `validate_text` does; return the decoded value too (None if it is not JSON)."""
         check_strictness(strictness)
         try:
             value = parse(text)
         except InvalidJson as bad:
-            return None, [Violation("", _NOT_JSON, bad.reason, part=self._part, line=bad.line, column=bad.column)]
+            return [not_json(bad, part=self._part)]
         violations = self.validate_value(value, strictness)
-        if violations:
-            named = {violation.pointer for violation in violations if violation.rule in (_UNDECLARED, _DEPRECATED)}
-            places = locate(text, {violation.pointer for violation in violations}, names=named)
-            violations = [
-                replace(violation, line=places[violation.pointer][0], column=places[violation.pointer][1])
-                for violation in violations
-            ]
-        return value, violations
+        return with_places(violations, text) if violations else []
 
     def validate_value(self, value: Any, strictness: Strictness = "lax") -> list[Violation]:
         """Validate a decoded JSON value."""
@@ -116,23 +86,27 @@ class Validator:
         """Put a broken rule into words."""
         path, rule = broken.path, broken.rule
         schema = _at(self._schema, broken.schema_path)
-        instance = _at(value, path if rule != "required" else path[:-1])
+        instance = _at(value, path[:-1] if rule in ("required", _UNDECLARED) else path)
         aged = self._contract if self._part == "body" else None
         pointer = to_pointer(path)
         message, hint = wording.describe(
-            rule, schema, path, instance, revision=self._contract.revision.id, contract=aged
+            rule, schema, path, instance, revision=self._contract.revision.id, contract=aged, part=self._part
         )
         return Violation(
             pointer=pointer,
             rule=rule,
             message=message,
-            severity=self._severity(rule, pointer, instance, strictness),
+            severity=self._severity(rule, path, schema, instance, strictness),
             hint=hint,
             since=history.since(aged, path, rule) if aged else None,
             part=self._part,
+            limit=schema.get(rule),
+            schema=schema.get("properties", {}).get(path[-1]) if rule in ("required", _UNDECLARED) else schema,
         )
 
-    def _severity(self, rule: str, pointer: str, instance: Any, strictness: Strictness) -> Severity:
+    def _severity(
+        self, rule: str, path: Path, schema: Mapping[str, Any], instance: Any, strictness: Strictness
+    ) -> Severity:
         if rule == _UNDECLARED:
             return self._undeclared
         if rule == _DEPRECATED:
@@ -140,17 +114,32 @@ class Validator:
         if strictness == "strict":
             return "error"
         if strictness == "off":
-            return "warning" if pointer else "error"
-        tolerated = self._tolerated.get(pointer)
-        if tolerated is not None and rule != "required" and tolerated.is_valid(instance):
-            return "warning"
-        return "error"
+            return "warning" if path else "error"
+        return "warning" if rule != "required" and self._is_tolerated(path, schema, instance) else "error"
+
+    def _is_tolerated(self, path: Path, schema: Mapping[str, Any], instance: Any) -> bool:
+        """Return whether the service is known to accept a value that breaks its schema."""
+        for pattern, accepted, reads_as in self._tolerated:
+            if _matches(path, pattern) and accepted.is_valid(instance):
+                return reads_as is None or _reads_as_valid(instance, reads_as, schema)
+        return False
 
 
-@functools.lru_cache(maxsize=32)
-def validator_for(contract: Contract) -> Validator:
-    """Return the validator of create payloads under `contract`."""
-    return Validator(contract.request_schema, contract=contract, tolerated=contract.observed.tolerated)
+def not_json(bad: InvalidJson, part: str = "body") -> Violation:
+    """Return the violation of a text that is not JSON."""
+    return Violation("", _NOT_JSON, bad.reason, part=part, line=bad.line, column=bad.column)
+
+
+def with_places(violations: Sequence[Violation], text: bytes | str) -> list[Violation]:
+    """Return violations in a JSON text with the line and the column of each."""
+    named = {violation.pointer for violation in violations if violation.rule in (_UNDECLARED, _DEPRECATED)}
+    places = locate(text, {violation.pointer for violation in violations if violation.part != "path"}, names=named)
+    return [
+        replace(violation, line=place[0], column=place[1])
+        if violation.part != "path" and (place := places[violation.pointer])
+        else violation
+        for violation in violations
+    ]
 
 
 class _BrokenRule(NamedTuple):
@@ -182,6 +171,23 @@ def _distinct(found: Iterable[_BrokenRule]) -> list[_BrokenRule]:
         first.setdefault((broken.path, broken.rule), broken)
     mistyped = {path for path, rule in first if rule == "type"}
     return [broken for (path, rule), broken in first.items() if rule == "type" or path not in mistyped]
+
+
+def _matches(path: Path, pattern: Sequence[str]) -> bool:
+    """Return whether a path is the one that a pattern stands for, in which `*` is any item."""
+    return len(path) == len(pattern) and all(
+        str(part) == wanted or (wanted == "*" and isinstance(part, int))
+        for part, wanted in zip(path, pattern, strict=True)
+    )
+
+
+def _reads_as_valid(text: Any, type_: str, schema: Mapping[str, Any]) -> bool:
+    """Return whether the number that a text is read as is valid under the schema of its place."""
+    try:
+        number = int(text) if type_ == "integer" else float(text)
+    except (TypeError, ValueError):
+        return False
+    return str(number) == text and jsonschema_rs.is_valid(dict(schema), number)
 
 
 class _DocumentOrder:

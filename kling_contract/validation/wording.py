@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kling_contract.contract import Contract, history
-from kling_contract.display import counted, likeness, nearest, show, type_of, with_article
+from kling_contract.contract.other_names import meaning_of
+from kling_contract.display import counted, likeness, show, type_of, with_article
+from kling_contract.validation.field_names import known_field, misspelt_field, stand_in
 
 __all__ = ["describe"]
 
@@ -23,14 +25,23 @@ _FORMATS = {"uri": "a URI", "date-time": "a date and time of RFC 3339"}
 
 
 def describe(
-    rule: str, schema: Mapping[str, Any], path: Path, value: Any, *, revision: str, contract: Contract | None
+    rule: str,
+    schema: Mapping[str, Any],
+    path: Path,
+    value: Any,
+    *,
+    revision: str,
+    contract: Contract | None,
+    part: str = "body",
 ) -> tuple[str, str | None]:
     """Return one line that says what is wrong, and how to correct it (None: no more than the rule itself says).
 
-    `schema` has the rule and `value` breaks it; for "required", `value` is the object that lacks the member. The history
-    of `contract` helps with undeclared members (None: there is no history).
+    `schema` has the rule and `value` breaks it; for "required" and "undeclared", `value` is the object that lacks the member
+    or has it. `part` is the part of a message that it is in. The history of `contract` helps with undeclared members (None:
+    there is no history).
     """
-    return _message(rule, schema, path, value, revision), _hint(rule, schema, path, value, contract)
+    hint = _hint(rule, schema, path, value, contract, sent=part != "response")
+    return _message(rule, schema, path, value, revision), hint
 
 
 def _message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revision: str) -> str:
@@ -73,21 +84,37 @@ def _message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revis
             return f"{show(value)} breaks the rule {rule}: {show(limit)}"
 
 
-def _hint(rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract: Contract | None) -> str | None:
+def _hint(
+    rule: str, schema: Mapping[str, Any], path: Path, value: Any, contract: Contract | None, *, sent: bool
+) -> str | None:
     if rule == "undeclared":
-        declared = [name for name in schema.get("properties", ()) if name != "$schema"]
-        past = history.fate_of(contract, path) if contract else None
-        near = nearest(str(path[-1]), declared)
-        return past or (f"did you mean {near[0]}?" if near else None)
+        return _better_name(schema, path, value, contract, sent=sent)
     if rule == "required":
-        present = [name for name in value if name not in schema.get("properties", ())]
-        near = nearest(str(path[-1]), present)
-        return f"is {near[0]} meant to be {path[-1]}?" if near else None
+        found = stand_in(str(path[-1]), schema, value, sent=sent)
+        return f"is {found} meant to be {path[-1]}?" if found else None
     if rule in ("type", "enum"):
         return _better_value(schema, value)
     if rule == "format" and schema.get("format") == "uri" and isinstance(value, str):
         return _better_uri(value)
     return None
+
+
+def _better_name(
+    schema: Mapping[str, Any], path: Path, present: Mapping[str, Any], contract: Contract | None, *, sent: bool
+) -> str | None:
+    """Say what an undeclared member was meant to be, or what became of it. Nothing that is `present` is proposed."""
+    name = str(path[-1])
+    known = known_field(name, schema, present, sent=sent)
+    if known:
+        return f"did you mean {known}?"
+    past = history.fate_of(contract, path, present) if contract else None
+    if past:
+        return past
+    meaning = meaning_of(name) if sent else None
+    if meaning:
+        return meaning.advice
+    near = misspelt_field(name, schema, present, sent=sent)
+    return f"did you mean {near}?" if near else None
 
 
 def _better_value(schema: Mapping[str, Any], value: Any) -> str | None:

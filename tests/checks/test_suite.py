@@ -85,7 +85,9 @@ def test_check(gateway):
     assert f"by check {by_check[0]}" in line
     assert by_tests == by_check
     assert len(each_fresh) == len(FREE)
-    assert sum(requests for requests, _ in each_fresh) == by_check[0] + len(FREE) - 1
+    assert sum(requests for requests, _ in each_fresh) == by_check[0] + 2 * (
+        len(FREE) - 1
+    )  # each meets the server, and asks it what becomes of the model
 
 
 @pytest.mark.parametrize("order", ["reversed", "shuffled"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import httpx2
 import pytest
 import requests
 
-from fake_server import Reply, Request
+from fake_server import FakeServer, Reply, Request
 from fake_server.messages import Headers
 from kling_contract import Contract, check_request, check_response
 
@@ -78,6 +79,83 @@ def test_wrong_ways_are_shown_the_right_one(request_of: Any) -> None:
     assert GET.query["required"][0] in (segment.hint or "")
     (typo,) = check_request(request_of("POST", URL.removesuffix("generation") + "generate", json=EXAMPLE))
     assert CREATE.path in (typo.hint or "")
+
+
+OLD, NEW = "/v2/generate/video/kling/generation", "/v2/video/generations"
+POLL = f"poll with {OLD}?generation_id=<id>"
+
+
+@pytest.mark.parametrize(
+    ("revision", "method", "path", "hint"),
+    [
+        (
+            "2025-04-25",
+            "POST",
+            NEW,
+            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
+        ),
+        (
+            "2025-04-25",
+            "GET",
+            NEW,
+            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
+        ),
+        (
+            "2025-04-25",
+            "POST",
+            f"{NEW}/",
+            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
+        ),
+        (
+            "2025-04-25",
+            "GET",
+            f"{NEW}/abc",
+            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
+        ),
+        ("2025-04-25", "POST", f"{OLD}/", f"leave out the slash at the end: {OLD}"),
+        ("2025-04-25", "POST", f"{OLD}//", f"leave out the slash at the end: {OLD}"),
+        ("2025-04-25", "POST", f"/{OLD}", f"did you mean {OLD}?"),
+        ("2025-04-25", "GET", f"{OLD}/abc", f"{POLL}, not with the id in the path"),
+        ("2025-04-25", "GET", f"{OLD}/status/abc", f"{POLL}, not with the id in the path"),
+        ("2025-04-25", "GET", "/kling/status/abc", POLL),
+        ("2025-04-25", "GET", "/v1/videos/image2video/abc", POLL),
+        ("2025-04-25", "POST", "/v2/generate/video/kling/generations", f"did you mean {OLD}?"),
+        ("2025-04-25", "POST", "/v1/videos/image2video", f"did you mean {OLD}?"),
+        ("2025-12-18", "POST", f"{NEW}/", f"leave out the slash at the end: {NEW}"),
+        ("2025-12-18", "GET", "/kling/status/abc", f"poll with {NEW}?generation_id=<id>"),
+    ],
+)
+def test_a_wrong_path_is_told_its_reason(revision: str, method: str, path: str, hint: str) -> None:
+    """A path of another revision, a slash too many, an id in the path and another API's path are each told apart."""
+    (wrong,) = check_request(Request(method, f"https://api.aimlapi.com{path}"), revision=revision)
+    assert (wrong.part, wrong.rule, wrong.hint) == ("path", "path", hint)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "undefined",
+        "null",
+        "None",
+        "NaN",
+        "[object Object]",
+        "{id}",
+        "{generation_id}",
+        "${id}",
+        "{{id}}",
+        "<id>",
+        ":id",
+    ],
+)
+def test_an_id_that_was_never_filled_in_is_recognised(value: str) -> None:
+    """What programs and templates write where they have no id is refused like an unknown id, and told apart from one."""
+    asked = f"{URL}?{urlencode({'generation_id': value})}"
+    (wrong,) = check_request(Request("GET", asked, Headers(KEY.items())))
+    assert (wrong.pointer, wrong.rule, wrong.reason) == ("/generation_id", "unknown", "unknown_generation")
+    assert wrong.hint == "send the id that the response to the create has"
+    assert FakeServer().handle(Request("GET", asked, Headers(KEY.items()))).status == 404
+    longer = f"{URL}?{urlencode({'generation_id': f'a{value}z'})}"
+    assert not check_request(Request("GET", longer, Headers(KEY.items())))
 
 
 def test_the_key_is_never_shown() -> None:

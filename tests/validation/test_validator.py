@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kling_contract import Contract, Violation, revisions, validate
 from kling_contract.contract.observed import Tolerated
 from kling_contract.errors import UnknownRevision
+from kling_contract.jsontext.pointer import split
 from kling_contract.mutations import mutations
 from kling_contract.strategies import valid_requests
 from kling_contract.validation.validator import Validator, validator_for
@@ -177,7 +178,6 @@ def test_what_cannot_be_json_is_refused(value: Any) -> None:
         ({"duration": 60}, "nearest allowed is 10"),
         ({"model": "kling-video/v1/pro/text-to-video"}, EXAMPLE["model"]),
         ({"cfg_scale": "0.5"}, "send the number 0.5"),
-        ({"image_list": []}, "did you mean image_url?"),
         ({"negativ_prompt": ""}, "did you mean negative_prompt?"),
         ({"image_url": "iVBORw0KGgoAAAA"}, "data:image/png;base64,"),
         ({"image_url": "https://example.com/my cat.png"}, "percent-encode"),
@@ -228,6 +228,27 @@ def test_an_unknown_revision_lists_those_there_are() -> None:
     """Asking for a revision that there is not raises, with the list of those that there are."""
     with pytest.raises(UnknownRevision, match=CONTRACT.revision.id):
         validate({}, revision="1999-01-01")
+
+
+@pytest.mark.parametrize("revision", list(revisions()))
+def test_a_violation_has_the_limit_and_the_schema_that_its_value_breaks(revision: str) -> None:
+    """A violation has the schema of its value, and the value of its broken keyword there; a missing member has a schema too."""
+    contract = Contract.load(revision)
+    for mutation in mutations(contract=contract):
+        (error,) = (
+            each
+            for each in validate(mutation.payload, contract=contract, strictness="strict")
+            if each.severity == "error"
+        )
+        parent = declared = contract.request_schema
+        for part in split(mutation.pointer):
+            parent, declared = declared, declared["items"] if "items" in declared else declared["properties"][part]
+        assert error.schema is not None
+        assert {key: error.schema[key] for key in ("type", "enum", "format") if key in error.schema} == {
+            key: declared[key] for key in ("type", "enum", "format") if key in declared
+        }
+        assert error.limit == (parent if mutation.rule == "required" else declared)[mutation.rule], mutation.id
+        assert hash(error) == hash(replace(error, limit=None, schema=None))
 
 
 def test_a_violation_reads_as_a_line() -> None:

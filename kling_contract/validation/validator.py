@@ -1,11 +1,10 @@
 """The validator: everything that is wrong with a JSON value, by a schema of the contract.
 
-It first decides which violations there are, sorts them, and only then puts them into words (`wording`).
+It first decides which rules are broken, then puts them into words (`wording`), and sorts them.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from kling_contract.jsontext.location import locate
 from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import split, to_pointer
 from kling_contract.validation import wording
+from kling_contract.validation.guidelines import broken_guidelines
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness
 
 __all__ = ["Validator", "not_json", "with_places"]
@@ -35,7 +35,8 @@ class Validator:
     """Validates JSON values by one schema. It is compiled once, and may be shared between threads.
 
     `tolerated` are the deviations that "lax" accepts, as `observed.json` lists them; `undeclared` is the severity of a
-    member that the schema does not declare; `part` is the part of a message that the values are.
+    member that the schema does not declare; `part` is the part of a message that the values are. `model` is the model whose
+    guidelines are judged too (None: none are).
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Validator:
         tolerated: Sequence[Tolerated] = (),
         undeclared: Severity = "warning",
         part: str = "body",
+        model: str | None = None,
     ) -> None:
         self._schema = _closed(schema, root=True)
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
@@ -56,6 +58,7 @@ class Validator:
         ]
         self._undeclared = undeclared
         self._part = part
+        self._model = model
 
     def validate_text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
         """Validate JSON text. Text that is not JSON has one violation, of the rule "json"."""
@@ -71,16 +74,17 @@ class Validator:
         """Validate a decoded JSON value."""
         check_strictness(strictness)
         try:
-            if self._validator.is_valid(value):
-                return []
-            errors = list(self._validator.iter_errors(value))
+            errors = [] if self._validator.is_valid(value) else list(self._validator.iter_errors(value))
         except (ValueError, TypeError) as unfit:  # nested too deeply, a lone surrogate, a type that JSON has not
             return [Violation("", _NOT_JSON, f"this cannot be written as JSON: {unfit}", part=self._part)]
-        broken = _distinct(_broken_rules(errors))
-        if len(broken) > 1:
+        violations = broken_guidelines(self._model, self._contract.revision.id, value) if self._model else []
+        if errors:
+            broken = _distinct(_broken_rules(errors))
+            violations = [*(self._violation(rule, value, strictness) for rule in broken), *violations]
+        if len(violations) > 1:
             order = _DocumentOrder(value, self._schema)
-            broken.sort(key=lambda rule: order.key(rule.path))
-        return [self._violation(rule, value, strictness) for rule in broken]
+            violations.sort(key=lambda violation: order.key(split(violation.pointer)))
+        return violations
 
     def _violation(self, broken: _BrokenRule, value: Any, strictness: Strictness) -> Violation:
         """Put a broken rule into words."""
@@ -198,11 +202,11 @@ class _DocumentOrder:
         self._declared = {name: i for i, name in enumerate(schema.get("properties", ()))}
         self._places: dict[int, dict[str, int]] = {}
 
-    def key(self, path: tuple[str | int, ...]) -> tuple[int, ...]:
+    def key(self, path: Sequence[str]) -> tuple[int, ...]:
         places: list[int] = []
         node = self._value
         for part in path:
-            if isinstance(node, Mapping) and isinstance(part, str):
+            if isinstance(node, Mapping):
                 known = self._places.setdefault(id(node), {})
                 if not known and node:
                     known.update({name: i for i, name in enumerate(node)})
@@ -212,7 +216,7 @@ class _DocumentOrder:
                 node = node[part]
             else:
                 places.append(int(part))
-                node = node[part]
+                node = node[int(part)]
         return tuple(places)
 
 

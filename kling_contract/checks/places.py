@@ -13,8 +13,7 @@ from kling_contract.validation.messages import operation_of
 __all__ = ["ANY_OPERATION", "CREATE", "CREATE_REQUEST", "GET", "STATUS", "place_of", "reason", "schema_place"]
 
 ANY_OPERATION, CREATE, GET = "openapi.json#", "openapi.json#create", "openapi.json#get"
-CREATE_REQUEST = "create-request.schema.json"
-STATUS = "generation.schema.json#/properties/status"
+CREATE_REQUEST, STATUS = "models#", "generation.schema.json#/properties/status"
 
 
 def reason(name: str) -> str:
@@ -49,7 +48,7 @@ def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:
         for step in steps:
             inner = inner.get(step, {})
         schema, pointer = _followed(contract.request_schema, inner, pointer + to_pointer(steps))
-    return CREATE_REQUEST, f"{pointer}/{mutation.rule}" if mutation.rule in schema else pointer
+    return contract.request_document, f"{pointer}/{mutation.rule}" if mutation.rule in schema else pointer
 
 
 def _followed(root: Mapping[str, Any], schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str]:

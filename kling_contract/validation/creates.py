@@ -119,7 +119,11 @@ def _other_revision(contract: Contract, validating: Contract, path: str | None) 
 def _named_before(contract: Contract, model: str) -> str:
     """Say that the service's own document named a model that had no page yet; "" if it did not."""
     named = contract.openapi.get("x-also-named", {})
-    return f", though the service's own document named it then ({named['source']})" if model in named.get("ids", ()) else ""
+    return (
+        f", though the service's own document named it then ({named['source']})"
+        if model in named.get("ids", ())
+        else ""
+    )
 
 
 def _of_the_model(value: Any, contract: Contract, strictness: Strictness) -> list[Violation]:

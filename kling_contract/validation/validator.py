@@ -5,7 +5,6 @@ It first decides which violations there are, sorts them, and only then puts them
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple

@@ -13,7 +13,9 @@ from kling_contract.validation.messages import operation_of
 __all__ = ["ANY_OPERATION", "CREATE", "CREATE_REQUEST", "GET", "STATUS", "place_of", "reason", "schema_place"]
 
 ANY_OPERATION, CREATE, GET = "openapi.json#", "openapi.json#create", "openapi.json#get"
-CREATE_REQUEST, STATUS = "models#", "generation.schema.json#/properties/status"
+CREATE_REQUEST = "create-request.schema.json"
+_GENERATION = "generation.schema.json"
+STATUS = f"{_GENERATION}#/properties/status"
 
 
 def reason(name: str) -> str:
@@ -24,7 +26,8 @@ def reason(name: str) -> str:
 def place_of(place: str, contract: Contract, request: Any = None) -> tuple[str, str]:
     """Return the document and the JSON pointer into it for the place of a claim, written "document#pointer".
 
-    CREATE and GET stand for the operations, wherever a revision has them. For ANY_OPERATION, `request` (None: not known) says
+    CREATE and GET stand for the operations, wherever a revision has them, and the documents of a payload and of a response
+    for those of the model. For ANY_OPERATION, `request` (None: not known) says
     which one it is.
     """
     document, _, pointer = place.partition("#")
@@ -33,7 +36,8 @@ def place_of(place: str, contract: Contract, request: Any = None) -> tuple[str, 
         operation = operation_of(contract, request.method, str(request.url))[1]
     if operation is not None:
         pointer = to_pointer(("paths", operation.path, operation.method.lower()))
-    return document, pointer
+    documents = {CREATE_REQUEST: contract.request_document, _GENERATION: contract.generation_document}
+    return documents.get(document, document), pointer
 
 
 def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:

@@ -53,7 +53,8 @@ class Assertions(Fake):
     def assert_billed(self, amount: float | None = None) -> None:
         """Exactly `amount` is booked by now, in the ledger's unit, and nothing is pending that may still be booked.
 
-        None means: anything more than nothing. `fake.contract.price(seconds)` is what one video costs.
+        None means: anything more than nothing. `fake.contract.price(seconds)` is what one video costs (None: nobody knows).
+        A generation of a model without a known price is in no sum: if there is one, None is never enough.
         """
         __tracebackhide__ = True
         ledger = self.ledger
@@ -65,11 +66,17 @@ class Assertions(Fake):
                 None,
                 "assert this when the generation has ended, or move the clock on: fake.advance(seconds)",
             )
-        if not (booked > 0 if amount is None else math.isclose(booked, amount)):
+        if not (booked > 0 and not ledger.unknown if amount is None else math.isclose(booked, amount)):
             wanted = "something" if amount is None else f"{amount:,} {unit}"
-            charges = [f"{charge.amount:,} {charge.state}" for charge in ledger.charges[:10]]
+            charges = [
+                f"unknown for {charge.model}" if charge.amount is None else f"{charge.amount:,} {charge.state}"
+                for charge in ledger.charges[:10]
+            ]
             made = f" (charges: {', '.join(charges)})" if charges else " (no generation was created)"
-            _fail(self, f"{wanted} should have been billed, and {booked:,} {unit} were{made}", _refused(self))
+            right = (
+                "nobody has published this price, so nothing is booked: use assert_created" if ledger.unknown else ""
+            )
+            _fail(self, f"{wanted} should have been billed, and {booked:,} {unit} were{made}", _refused(self), right)
 
     def assert_no_violations(self) -> None:
         """No request broke the contract, not even in a way that was tolerated."""

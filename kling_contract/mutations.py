@@ -56,13 +56,15 @@ class Mutation:
         return replace(self, payload=_replace_at(payload, copy.deepcopy(self.payload), self._path))
 
 
-def mutations(*, contract: Contract | None = None, revision: str | None = None) -> tuple[Mutation, ...]:
-    """Return every single violation of the payload of a create, in the order of the schema.
+def mutations(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> tuple[Mutation, ...]:
+    """Return every single violation of the payload of a create of `model` (None: the contract's), in the order of the schema.
 
-    Strict validation of each finds one error, with its pointer and its rule. Raise UnknownRevision, and DocumentError for
-    a schema with a keyword that is not supported.
+    Strict validation of each finds one error, with its pointer and its rule. Raise UnknownRevision, UnknownModel, and
+    DocumentError for a schema with a keyword that is not supported.
     """
-    return mutations_of(chosen(contract, revision).request_schema)
+    return mutations_of(chosen(contract, revision, model).request_schema)
 
 
 def mutations_of(schema: Any) -> tuple[Mutation, ...]:

@@ -52,12 +52,15 @@ class PromptProvider(BaseProvider):
         return f"https://{host}/{folder}/{name}-{self.random_int(1, 999):03}.{self.random_element(_ENDINGS)}"
 
 
-def example(seed: int = 0, *, contract: Contract | None = None, revision: str | None = None) -> dict[str, Any]:
-    """Return a valid payload of a create, the same for the same seed and version of this package, on every machine.
+def example(
+    seed: int = 0, *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> dict[str, Any]:
+    """Return a valid payload of a create of `model` (None: the contract's).
 
+    It is the same for the same seed and version of this package, on every machine.
     It has only declared members that are not deprecated. The purpose of a text is read from its description in the schema.
     """
-    known = chosen(contract, revision)
+    known = chosen(contract, revision, model)
     generator = Generator()
     generator.seed_instance(seed)
     fake = PromptProvider(generator)
@@ -67,14 +70,20 @@ def example(seed: int = 0, *, contract: Contract | None = None, revision: str | 
 
 
 def samples(
-    valid: int, invalid: int, seed: int = 0, *, contract: Contract | None = None, revision: str | None = None
+    valid: int,
+    invalid: int,
+    seed: int = 0,
+    *,
+    contract: Contract | None = None,
+    revision: str | None = None,
+    model: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield `valid` valid samples, then `invalid` invalid ones, the same for the same seed and version of this package.
 
     Each is `{"payload": …, "valid": true or false, "violation": null or {"id", "pointer", "rule"}}`. The invalid ones use each
     of `mutations()` once, in an order that depends on the seed, before one is used again with another payload.
     """
-    known = chosen(contract, revision)
+    known = chosen(contract, revision, model)
     generator = random.Random(seed)
     for _ in range(valid):
         yield {"payload": example(generator.getrandbits(64), contract=known), "valid": True, "violation": None}
@@ -121,6 +130,8 @@ def _text(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> str:
     match _purpose(rules):
         case "picture":
             return fake.picture(subject)
+        case "sound" | "film" as kind:
+            return f"{fake.picture(subject).rpartition('.')[0]}{'.mp3' if kind == 'sound' else '.mp4'}"
         case "name":
             return f"{_dashed(subject)}-{fake.random_int(1, 9999):04}"
         case "negative_prompt":
@@ -137,6 +148,10 @@ def _is_present(member: ResolvedSchema, fake: PromptProvider) -> bool:
 
 def _purpose(rules: ResolvedSchema) -> str:
     described = rules.get("description", "").lower()
+    if re.search(r"\blink to a sound\b", described):
+        return "sound"
+    if re.search(r"\blink to a video\b", described):
+        return "film"
     if rules.get("format") == "uri" or re.search(r"\b(image|images|frame|link)\b", described):
         return "picture"
     if re.search(r"\b(name|id)\b", described):

@@ -15,7 +15,7 @@ import fake_server
 import kling_contract
 from fake_server import Reply, Request
 from kling_contract import Contract
-from kling_contract.validation.validator import validator_for
+from kling_contract.validation.creates import validator_for
 from kling_contract.violation import STRICTNESS
 
 MODULES = [
@@ -124,7 +124,7 @@ def test_a_misspelt_strictness_is_refused(name: str) -> None:
 def test_every_call_that_takes_a_strictness_is_found() -> None:
     """The search for calls finds functions, methods and classes, with inherited arguments as well."""
     known = (
-        "kling_contract.validation.validator.validate",
+        "kling_contract.validation.creates.validate",
         "kling_contract.validation.validator.Validator.validate_text",
         "kling_contract.client.client.Client",
     )

@@ -138,6 +138,7 @@ class Pages:
             "unit": ledger.unit,
             "booked": ledger.booked,
             "pending": ledger.pending,
+            "unknown": len(ledger.unknown),
             "total": len(charges),
             "charges": [asdict(charge) for charge in _newest(request, charges)],
         }

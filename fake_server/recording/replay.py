@@ -120,7 +120,7 @@ class Recordings:
                 "which cannot be repeated: an answer has a status from 200 to 599"
             )
         seen = _seen(exchange) if reply.status == operation.success else None
-        if operation == contract.create:
+        if operation.id == contract.create.id:
             made = None
             if seen is not None:
                 # Until the first poll only the response to the create is known, and it has the schema of a poll's.
@@ -148,16 +148,17 @@ class Replay(Service):
         self._recordings = recordings
         self._ahead: list[_Create] = []
 
-    def _create(self, request: Request, now: float) -> Exchange:
-        operation = self._contract.create
-        violations = tuple(self._check(request, operation)[2])
+    def _create_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+        operation = there.create
+        _, _, wrong, contract = self._check(request, operation)
+        violations = tuple(wrong)
         if self._is_unauthorized(violations):
-            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
+            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id, contract=contract)
         payload = _content(request)
         create = self._next(payload)
         if (recorded := create.made) is None:
             return Exchange(now, request, create.reply, operation.id, violations)
-        made = self._generation(payload if isinstance(payload, Mapping) else {}, now)
+        made = self._generation(payload if isinstance(payload, Mapping) else {}, now, contract)
         generation = replace(
             made,
             id=recorded.id,
@@ -167,19 +168,19 @@ class Replay(Service):
         self._generations.put(generation)
         return Exchange(now, request, create.reply, operation.id, violations, generation.id)
 
-    def _get(self, request: Request, now: float) -> Exchange:
-        asked = _asked_for(self._contract, request) or ""
+    def _get_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+        asked = _asked_for(there, request) or ""
         generation, recorded = self._generations.by_id.get(asked), self._recordings.generations.get(asked)
         if generation is None or recorded is None or not recorded.has_timeline(generation.timeline):
-            return super()._get(request, now)
-        operation = self._contract.get
-        violations = tuple(self._check(request, operation)[2])
+            return super()._get_on(request, now, there=there)
+        operation = there.get
+        violations = tuple(self._check(request, operation).violations)
         if self._is_unauthorized(violations):
-            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id)
+            return self.refuse(request, now, _UNAUTHORIZED, violations, operation.id, contract=there)
         reply = recorded.reply(generation, now)
         if recorded.video is not None and reply.cut is None:
-            there, here = recorded.video.url, generation.video_url_on(self._origin(request))
-            reply = replace(reply, body=reply.body.replace(_in_json(there), _in_json(here)))
+            theirs, ours = recorded.video.url, generation.video_url_on(self._origin(request))
+            reply = replace(reply, body=reply.body.replace(_in_json(theirs), _in_json(ours)))
         self._generations.count_poll(generation)
         return Exchange(now, request, reply, operation.id, violations, generation.id)
 
@@ -194,7 +195,7 @@ class Replay(Service):
         found = self._recordings.videos.get(media.path_of(recorded.video.url))
         if found is not None:
             return found
-        film = media.video(generation.duration)
+        film = super()._video(generation)
         missing = (recorded.video.file_size or 0) - len(film)
         if not 8 <= missing <= _LONGEST_STAND_IN:
             return film
@@ -230,7 +231,7 @@ def _asked_for(contract: Contract, request: Request) -> str | None:
 
 def _has_creates(exchanges: list[Exchange], contract: Contract) -> bool:
     found = (operation_of(contract, each.request.method, each.request.url)[1] for each in exchanges)
-    return contract.create in found
+    return any(operation is not None and operation.id == contract.create.id for operation in found)
 
 
 def _moved(url: str | None, host_of: str) -> str:

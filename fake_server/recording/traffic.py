@@ -12,10 +12,11 @@ from fake_server.journal import har
 from fake_server.messages import Exchange, Request
 from fake_server.service import media
 from kling_contract.contract import Contract, Operation, chosen, revisions
+from kling_contract.contract.operation import CREATE, GET
 from kling_contract.errors import DocumentError
 from kling_contract.generation import Generation
 from kling_contract.validation import check_request, check_response
-from kling_contract.validation.messages import check_query, operation_of
+from kling_contract.validation.messages import check_query, check_reply, described_by, operation_of
 from kling_contract.violation import FileResult, Strictness, Violation, check_strictness
 
 __all__ = ["ExchangeValidator", "title", "validate_recording"]
@@ -84,6 +85,7 @@ class ExchangeValidator:
         self._strictness: Strictness = check_strictness(strictness)
         self._seen: dict[str, _Seen] = {}
         self._videos: dict[str, None] = {}
+        self._contracts: dict[str, Contract] = {}
 
     def validate(self, exchange: Exchange) -> tuple[Violation, ...]:
         """Return all violations in a request and its response. A body of which only a part is known gets a warning."""
@@ -110,15 +112,25 @@ class ExchangeValidator:
                 )
             )
         else:
-            violations = check_response(reply, request=request, contract=self._contract)
+            violations = self._check_reply(exchange)
             found += [violation for violation in violations if violation not in found]
             found += self._lifecycle(exchange)
         return tuple(found)
 
+    def _check_reply(self, exchange: Exchange) -> list[Violation]:
+        """Check a response: one to a poll by the contract of the create, if that was seen."""
+        request, reply = exchange.request, exchange.reply
+        _, operation = operation_of(self._contract, request.method, request.url)
+        if operation is not None and operation.id == GET:
+            described = self._contracts.get(str(_requested_id(self._contract, operation, request)))
+            if described is not None:
+                return check_reply(described, GET, reply.status, reply.body)
+        return check_response(reply, request=request, contract=self._contract)
+
     def _lifecycle(self, exchange: Exchange) -> list[Violation]:
         request, reply, lifecycle = exchange.request, exchange.reply, self._contract.lifecycle
         _, operation = operation_of(self._contract, request.method, request.url)
-        if operation is None or reply.status != operation.success:
+        if operation is None or not 200 <= reply.status < 300:
             return []
         try:
             shown = Generation.from_body(reply.json())
@@ -132,7 +144,8 @@ class ExchangeValidator:
             return [_violation("/id", "id", f"the response is about {shown.id}, but {requested} was requested")]
         ended = exchange.at + reply.delay
         found = []
-        if operation == self._contract.create:
+        if operation.id == CREATE:
+            _remember(self._contracts, shown.id, described_by(self._contract, request.target.path, request.body))
             if before is not None:
                 found = [_violation("/id", "id", f"{shown.id} is the id of an earlier generation")]
             elif shown.status != lifecycle.initial:

@@ -31,6 +31,7 @@ Progression = Literal["time", "immediate", "polls"]
 _DOWNLOAD = "download"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _WITHDRAWN = "model_withdrawn"
+_RATIO_KEPT = 20  # characters of a ratio
 _IMAGE_KEPT = 500  # characters of an image_url that a generation remembers: it may be a data URI of megabytes
 
 
@@ -226,9 +227,7 @@ class Service:
         generation = self._generations.by_id.get(asked) if isinstance(asked, str) else None
         if generation is None:
             unknown = Violation(f"/{parameter}", "unknown", "no generation has this id", part="query")
-            return self.refuse(
-                request, now, "unknown_generation", [*violations, unknown], operation.id, contract=there
-            )
+            return self.refuse(request, now, "unknown_generation", [*violations, unknown], operation.id, contract=there)
         reply = self._polled(generation.id, generation.status(now), self._origin(request))
         self._generations.count_poll(generation)
         return Exchange(now, request, reply, operation.id, tuple(violations), generation.id)
@@ -258,7 +257,7 @@ class Service:
             revision=contract.revision.id,
             model=model,
             duration=duration,
-            ratio=ratio if isinstance(ratio, str) else None,
+            ratio=ratio[:_RATIO_KEPT] if isinstance(ratio, str) else None,
             price=contract.price(duration) if model == contract.model else None,
             video_url=responses.new_video_url({"id": generation_id, "model": model, "created_at": now}),
             image_url=str(payload.get("image_url", ""))[:_IMAGE_KEPT],

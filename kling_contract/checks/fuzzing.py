@@ -52,7 +52,9 @@ def fuzz(target: Target, *, seed: int, phases: Collection[str] = PHASES, example
     """
     contract = target.contract
     relay = _Relay(target)
-    schema = schemathesis.openapi.from_dict(contract.bundled_for_model(), config=_config(target, seed, phases, examples))
+    schema = schemathesis.openapi.from_dict(
+        contract.bundled_for_model(), config=_config(target, seed, phases, examples)
+    )
     schema.app = relay
     found = FuzzResult()
     broken: dict[tuple[str, str], ContractBroken] = {}

@@ -14,7 +14,8 @@ __all__ = ["ANY_OPERATION", "CREATE", "CREATE_REQUEST", "GET", "STATUS", "place_
 
 ANY_OPERATION, CREATE, GET = "openapi.json#", "openapi.json#create", "openapi.json#get"
 CREATE_REQUEST = "create-request.schema.json"
-STATUS = "generation.schema.json#/properties/status"
+_GENERATION = "generation.schema.json"
+STATUS = f"{_GENERATION}#/properties/status"
 
 
 def reason(name: str) -> str:
@@ -25,7 +26,8 @@ def reason(name: str) -> str:
 def place_of(place: str, contract: Contract, request: Any = None) -> tuple[str, str]:
     """Return the document and the JSON pointer into it for the place of a claim, written "document#pointer".
 
-    CREATE and GET stand for the operations, wherever a revision has them. For ANY_OPERATION, `request` (None: not known) says
+    CREATE and GET stand for the operations, wherever a revision has them, and the documents of a payload and of a response
+    for those of the model. For ANY_OPERATION, `request` (None: not known) says
     which one it is.
     """
     document, _, pointer = place.partition("#")
@@ -34,7 +36,8 @@ def place_of(place: str, contract: Contract, request: Any = None) -> tuple[str, 
         operation = operation_of(contract, request.method, str(request.url))[1]
     if operation is not None:
         pointer = to_pointer(("paths", operation.path, operation.method.lower()))
-    return document, pointer
+    documents = {CREATE_REQUEST: contract.request_document, _GENERATION: contract.generation_document}
+    return documents.get(document, document), pointer
 
 
 def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:
@@ -49,7 +52,7 @@ def schema_place(contract: Contract, mutation: Mutation) -> tuple[str, str]:
         for step in steps:
             inner = inner.get(step, {})
         schema, pointer = _followed(contract.request_schema, inner, pointer + to_pointer(steps))
-    return CREATE_REQUEST, f"{pointer}/{mutation.rule}" if mutation.rule in schema else pointer
+    return contract.request_document, f"{pointer}/{mutation.rule}" if mutation.rule in schema else pointer
 
 
 def _followed(root: Mapping[str, Any], schema: Mapping[str, Any], pointer: str) -> tuple[Mapping[str, Any], str]:

@@ -69,9 +69,5 @@ def _with_unknown_model(body: bytes) -> bytes:
 
 def _known_models() -> list[bytes]:
     """Return the models of all revisions, the longest first: one may be the beginning of another."""
-    listed = {
-        model
-        for revision in revisions()
-        for model in Contract.load(revision).request_schema["properties"][MODEL].get("enum", ())
-    }
+    listed = {model for revision in revisions() for model in Contract.load(revision).models}
     return sorted((model.encode() for model in listed), key=len, reverse=True)

@@ -196,7 +196,8 @@ def _confirm(contract: Contract, spend: int, url: str) -> None:
     from kling_contract.checks.plan import photo_payload
 
     seconds = contract.video_seconds(photo_payload(contract))
-    cost = f"{contract.price(seconds) * spend:,.0f} {contract.observed.price.unit}"
+    price = contract.price(seconds)
+    cost = "an unknown price" if price is None else f"{price * spend:,.0f} {contract.observed.price.unit}"
     generations = f"{spend} generation{'s' * (spend > 1)} of {seconds:g} s"
     question = f"{generations} at {url} cost {cost}, as documented on {contract.revision}"
     if not sys.stdin.isatty():

@@ -53,6 +53,6 @@ def command(output: Path) -> None:
     click.echo(f"  journal  {len(fake.journal)} exchanges, without any waiting")
     click.echo(f"  saved    {path} ({path.stat().st_size:,} bytes)")
     click.echo()
-    wrong = {"model": contract.request_schema["properties"]["model"]["enum"][0], **MISTAKES}
+    wrong = {"model": contract.model, **MISTAKES}
     click.echo("And a payload with three mistakes, found before it is paid for:")
     click.echo(render([FileResult("mistakes.json", validate(wrong, contract=contract))], "text"))

@@ -189,7 +189,8 @@ def _print_result(contract: Contract, body: Mapping[str, Any], generation: Gener
             click.echo(f"video {generation.video.url}")
         return
     seconds = contract.video_seconds(body)
-    price = f"{contract.price(seconds):,.0f} {contract.observed.price.unit}"
+    amount = contract.price(seconds)
+    price = "a price that nobody has published" if amount is None else f"{amount:,.0f} {contract.observed.price.unit}"
     click.echo(f"{seconds:g} s of video would have cost {price}; the fake bills nothing")
 
 

@@ -14,7 +14,7 @@ import click
 from kling_contract import reports, violation
 from kling_contract.cli import options
 from kling_contract.contract import Contract
-from kling_contract.validation.validator import Validator, validator_for
+from kling_contract.validation import validate
 from kling_contract.violation import FileResult, Severity, Strictness
 
 __all__ = ["command"]
@@ -49,11 +49,11 @@ def command(
     Exit code 0: nothing is wrong; 1: something is, of the severity --fail-on or worse, or a report could not be written; 2:
     wrong usage, or a file that cannot be read or is not JSON.
     """
-    validator = validator_for(Contract.load(revision))
+    contract = Contract.load(revision)
     outputs = options.open_outputs(ctx, format_, report_files)
     exit_code = _ExitCode(fail_on)
     results: Iterable[FileResult]
-    results = exit_code.watch(result for name in files for result in _results(name, validator, strictness, lines))
+    results = exit_code.watch(result for name in files for result in _results(name, contract, strictness, lines))
     if report_files:
         results = list(results)  # each report needs all of them
     color = sys.stdout.isatty() if ctx.color is None else ctx.color
@@ -81,16 +81,16 @@ class _ExitCode:
             yield result
 
 
-def _results(name: str, validator: Validator, strictness: Strictness, lines: bool) -> Iterator[FileResult]:
+def _results(name: str, contract: Contract, strictness: Strictness, lines: bool) -> Iterator[FileResult]:
     try:
         with _opened(name) as stream:
             if not lines and Path(name).suffix not in _LINES:
-                yield FileResult(name, validator.validate_text(stream.read(), strictness))
+                yield FileResult(name, validate(stream.read(), contract=contract, strictness=strictness))
                 return
             for number, line in enumerate(stream, 1):
                 if line.isspace():
                     continue
-                violations = validator.validate_text(line, strictness)
+                violations = validate(line, contract=contract, strictness=strictness)
                 yield FileResult(name, [replace(found, line=number) for found in violations] if violations else ())
     except OSError as unreadable:
         yield FileResult(name, unreadable=unreadable.strerror or str(unreadable))

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from kling_contract.client.images import Image
 from kling_contract.client.responses import read_failure, read_generation
 from kling_contract.client.retry import RETRYABLE, SAFE_TO_REPEAT_POST, NoTimeToRetry, Retries, Retryable, retrying
 from kling_contract.contract import Contract, Operation
+from kling_contract.contract.observed import Polling
 from kling_contract.errors import (
     CreationUncertain,
     GenerationFailed,
@@ -30,7 +31,7 @@ from kling_contract.errors import (
 )
 from kling_contract.generation import Generation
 from kling_contract.redaction import Key
-from kling_contract.validation import validate
+from kling_contract.validation.creates import check_payload
 from kling_contract.violation import Severity, Strictness, failing
 
 __all__ = ["Calls", "Pace", "Progress", "run"]
@@ -40,6 +41,7 @@ T = TypeVar("T")
 Progress = Callable[[Generation, float], object]
 """Called with each generation that a response shows, and the seconds since the wait began."""
 
+_REMEMBERED = 10_000  # generations
 _log = logging.getLogger("kling_contract")
 
 
@@ -56,16 +58,26 @@ def run(call: Coroutine[Any, Any, T]) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long to wait for a generation, and how long between two polls, in seconds."""
+    """How long to wait for a generation, and how long between two polls, in seconds. None means as observed.
 
-    timeout: float
-    interval: float
+    Raise ValueError for an impossible one.
+    """
+
+    timeout: float | None
+    interval: float | None
 
     def __post_init__(self) -> None:
-        if not self.timeout >= 0:
+        if self.timeout is not None and not self.timeout >= 0:
             raise ValueError(f"timeout must be 0 seconds or more, not {self.timeout}")
-        if not self.interval >= 0.001:
+        if self.interval is not None and not self.interval >= 0.001:
             raise ValueError(f"interval must be at least 0.001 seconds, not {self.interval}")
+
+    def under(self, polling: Polling) -> tuple[float, float]:
+        """Return timeout and interval, with the observed value for None."""
+        return (
+            polling.timeout if self.timeout is None else self.timeout,
+            polling.interval if self.interval is None else self.interval,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +91,8 @@ class Calls:
     strictness: Strictness
     fail_on: Severity
     retries: Retries
-
-    def pace(self, timeout: float | None, interval: float | None) -> Pace:
-        """Return the given pace, with the observed value for None. Raise ValueError for an impossible one."""
-        observed = self.contract.observed.polling
-        return Pace(
-            timeout=observed.timeout if timeout is None else timeout,
-            interval=observed.interval if interval is None else interval,
-        )
+    contracts: dict[str, Contract] = field(default_factory=dict, repr=False)
+    """Which contract validated the create of each of the latest generations, by id."""
 
     async def create(
         self, payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any]
@@ -96,30 +102,44 @@ class Calls:
         return await self._send(build_payload(payload, image, fields, contract=self.contract))
 
     async def _send(self, body: Mapping[str, Any]) -> Generation:
-        violations = validate(body, contract=self.contract, strictness=self.strictness)
+        _, violations, contract = check_payload(body, self.contract, None, self.strictness)
         if any(violation.severity in failing(self.fail_on) for violation in violations):
             raise InvalidPayload(violations)
         for violation in violations:
             _log.info("%s: %s", violation.severity, violation)
         content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        response = await self._request(self.contract.create, content=content)
+        response = await self._request(contract.create, content=content)
         try:
-            return read_generation(response, self.key)
+            made = read_generation(response, self.key)
         except UnexpectedResponse as unreadable:
             raise _uncertain(unreadable, status=unreadable.status) from unreadable
+        self._remember(made, contract)
+        return made
+
+    def _remember(self, made: Generation, contract: Contract) -> None:
+        """Remember which contract describes a generation: it is polled where it was created."""
+        self.contracts[made.id] = contract
+        if len(self.contracts) > _REMEMBERED:
+            del self.contracts[next(iter(self.contracts))]
+
+    def _contract_of(self, generation: str | Generation) -> Contract:
+        """Return the contract that validated the create of a generation; the chosen one if it was created elsewhere."""
+        return self.contracts.get(generation if isinstance(generation, str) else generation.id, self.contract)
 
     async def get(self, generation: str | Generation, *, deadline: float = math.inf) -> Generation:
         """Return a generation as it stands. Raise NoTimeToRetry at `deadline`, a time on the clock."""
-        operation = self.contract.get
+        operation = self._contract_of(generation).get
         (parameter,) = operation.query["required"]
         response = await self._request(operation, params={parameter: self._id(generation)}, deadline=deadline)
         return read_generation(response, self.key)
 
     async def wait(self, generation: str | Generation, pace: Pace, on_progress: Progress | None) -> Generation:
         """Poll at once, then at each interval, and at the very end of the time."""
-        lifecycle = self.contract.lifecycle
+        contract = self._contract_of(generation)
+        lifecycle = contract.lifecycle
+        timeout, interval = pace.under(contract.observed.polling)
         begin = self.adapter.clock.now()
-        deadline = begin + pace.timeout
+        deadline = begin + timeout
         seen = generation if isinstance(generation, Generation) else None
         try:
             while True:
@@ -140,12 +160,12 @@ class Calls:
                     return seen
                 left = deadline - self.adapter.clock.now()
                 if left <= 0:
-                    raise self._timed_out(seen, pace)
-                await self.adapter.sleep(min(pace.interval, left))
+                    raise self._timed_out(seen, timeout)
+                await self.adapter.sleep(min(interval, left))
         except NoTimeToRetry as exceeded:
             if seen is None:
                 raise exceeded.error from exceeded.error.__cause__
-            raise self._timed_out(seen, pace) from exceeded.error
+            raise self._timed_out(seen, timeout) from exceeded.error
         except KlingError as error:
             if error.generation is None and seen is not None:
                 error.generation = seen
@@ -185,9 +205,9 @@ class Calls:
     def _described(self, generation: Generation) -> str:
         return self.key.hidden_in(f"generation {generation.id} is in status {generation.status!r}")
 
-    def _timed_out(self, seen: Generation, pace: Pace) -> WaitTimeout:
+    def _timed_out(self, seen: Generation, timeout: float) -> WaitTimeout:
         return WaitTimeout(
-            f"after {pace.timeout:g} s {self._described(seen)}; it may still end: wait for it again by its id",
+            f"after {timeout:g} s {self._described(seen)}; it may still end: wait for it again by its id",
             seen,
         )
 

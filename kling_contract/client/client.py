@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kling_contract.client.calls import Calls, Progress, run
+from kling_contract.client.calls import Calls, Pace, Progress, run
 from kling_contract.client.fields import Fields
 from kling_contract.client.http_adapter import AsyncHttp, AsyncHttpAdapter, Http, HttpAdapter, SyncHttpAdapter
 from kling_contract.client.images import Image
@@ -153,14 +153,15 @@ class Client(_Base[Http]):
     ) -> Generation:
         """Create a generation, which is billed, and return it as the service accepted it.
 
-        The payload is `payload` with `fields` over it; the model is the contract's first one unless it is
-        given. `fields` are those that any revision declares; others can only be given in `payload`. `image`
+        The payload is `payload` with `fields` over it; the model is the contract's own unless it is given, and
+        decides what the payload may have, and where it is sent. `fields` are those that any model of any revision
+        declares; others can only be given in `payload`. `image`
         is the first frame: a link, a data URI, the path of a local file, its bytes, or the file opened for
         reading bytes. Any other image may be a path object, bytes or an open file, too; all of them are sent
         as data URIs. What the contract tolerates or advises against is refused if `fail_on` says so, and else
         logged at INFO, under "kling_contract".
 
-        Raise TypeError for a field that no revision declares and for a first frame that is given twice,
+        Raise TypeError for a field that no model of any revision declares and for a first frame that is given twice,
         InvalidPayload or ImageError before anything is sent, ApiError when the service refused,
         TransportError when it could not be reached at all, and CreationUncertain when it is unknown whether it
         accepted the create.
@@ -192,7 +193,7 @@ class Client(_Base[Http]):
         Raise GenerationFailed, UnknownStatus, WaitTimeout, or what `get` raises. The `generation` of each is the
         generation as last seen, or None.
         """
-        return run(self._calls.wait(generation, self._calls.pace(timeout, interval), on_progress))
+        return run(self._calls.wait(generation, Pace(timeout, interval), on_progress))
 
     def generate(
         self,
@@ -208,7 +209,7 @@ class Client(_Base[Http]):
 
         `on_progress` is first called with the created one, at 0 seconds.
         """
-        pace = self._calls.pace(timeout, interval)
+        pace = Pace(timeout, interval)
         return run(self._calls.generate(payload, image, fields, pace, on_progress))
 
     def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:
@@ -256,7 +257,7 @@ class AsyncClient(_Base[AsyncHttp]):
         on_progress: Progress | None = None,
     ) -> Generation:
         """Wait until a generation has succeeded, as `Client.wait` does. `on_progress` is a plain function."""
-        return await self._calls.wait(generation, self._calls.pace(timeout, interval), on_progress)
+        return await self._calls.wait(generation, Pace(timeout, interval), on_progress)
 
     async def generate(
         self,
@@ -269,7 +270,7 @@ class AsyncClient(_Base[AsyncHttp]):
         **fields: Unpack[Fields],
     ) -> Generation:
         """Create a generation and wait for it, as `Client.generate` does."""
-        pace = self._calls.pace(timeout, interval)
+        pace = Pace(timeout, interval)
         return await self._calls.generate(payload, image, fields, pace, on_progress)
 
     async def download(self, generation: Generation | str, path: str | os.PathLike[str]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -15,40 +16,54 @@ MODEL, IMAGE = "model", "image_url"
 
 
 class Fields(TypedDict, total=False):
-    """Every field that the request schema of any revision declares. An image may be a link, a path, bytes or an open file."""
+    """Every field that any model of any revision declares. An image may be a link, a path, bytes or an open file."""
 
     model: str
-    image_url: Image
+    image_url: Image | Sequence[Image]
     prompt: str
     tail_image_url: Image
+    last_image_url: Image
+    image_list: Sequence[Image]
+    elements: Sequence[Mapping[str, Any]]
+    video_url: str
+    audio_url: str
     static_mask_url: Image
     static_mask: Image
     dynamic_masks: Sequence[Mapping[str, Any]]
+    multi_prompt: Sequence[str] | Sequence[Mapping[str, Any]] | None
+    effect_scene: str
     ratio: str
     aspect_ratio: str
     duration: int
     negative_prompt: str
     cfg_scale: float
     type: str
-    camera_control: Mapping[str, Any]
+    shot_type: str
+    mode: str
+    character_orientation: str
+    generate_audio: bool
+    keep_audio: bool
+    camera_control: Mapping[str, Any] | str
+    advanced_camera_control: Mapping[str, Any]
     external_task_id: str
     provider: str
 
 
-def declared_fields(contract: Contract) -> tuple[str, ...]:
-    """Return the names of the fields that `contract` or any revision declares, those of `contract` first."""
-    known = (contract, *map(Contract.load, revisions()))
-    return tuple(dict.fromkeys(name for revision in known for name in revision.request_schema["properties"]))
+@functools.cache
+def declared_fields() -> tuple[str, ...]:
+    """Return the names of the fields that any model of any revision declares."""
+    known = [contract.for_model(model) for contract in map(Contract.load, revisions()) for model in contract.models]
+    return tuple(dict.fromkeys(name for contract in known for name in contract.request_schema["properties"]))
 
 
 def check_field_names(fields: Mapping[str, Any], options: Sequence[str], *, contract: Contract) -> None:
-    """Raise TypeError for a field that no revision declares: it may be misspelt, and would be paid for.
+    """Raise TypeError for a field that no model of any revision declares: it may be misspelt, and would be paid for.
 
     `options` are the names of the other arguments, one of which may have been meant.
     """
     if all(name in contract.request_schema["properties"] for name in fields):
         return
-    declared = declared_fields(contract)
+    declared = dict.fromkeys([*contract.request_schema["properties"], *declared_fields()])
     wrong = [name for name in fields if name not in declared]
     if not wrong:
         return
@@ -57,7 +72,7 @@ def check_field_names(fields: Mapping[str, Any], options: Sequence[str], *, cont
         near = nearest(name, [*declared, *options])
         described.append(f"{name} (did you mean {near[0]}?)" if near else name)
     raise TypeError(
-        f"no revision declares {', '.join(described)}; declared are {', '.join(declared)}; "
+        f"no model of any revision declares {', '.join(described)}; declared are {', '.join(declared)}; "
         f"to send an undeclared field, give it in the payload: payload={{{wrong[0]!r}: …}}"
     )
 
@@ -65,7 +80,7 @@ def check_field_names(fields: Mapping[str, Any], options: Sequence[str], *, cont
 def build_payload(
     payload: Mapping[str, Any] | None, image: Image | None, fields: Mapping[str, Any], *, contract: Contract
 ) -> dict[str, Any]:
-    """Return the payload to send: `fields` over `payload`, images as text, and the contract's first model if there is none.
+    """Return the payload to send: `fields` over `payload`, images as text, and the contract's model if there is none.
 
     Raise ImageError, and TypeError when `payload` is no mapping or the image is given twice.
     """
@@ -74,8 +89,7 @@ def build_payload(
             f"payload must be a mapping of fields to values, not {type(payload).__name__}; "
             "an image is given as image=…, a prompt as prompt=…"
         )
-    first_model = contract.request_schema["properties"][MODEL]["enum"][0]
-    body = {MODEL: first_model, **(payload or {}), **fields}
+    body = {MODEL: contract.model, **(payload or {}), **fields}
     if image is not None:
         if IMAGE in body:
             raise TypeError(f"the first frame is given twice: give image=… or {IMAGE}, not both")

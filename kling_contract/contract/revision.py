@@ -137,7 +137,7 @@ class Contract:
     def from_folder(cls, folder: Path, model: str | None = None) -> Contract:
         """Read the documents of a revision from a folder like those in `schemas/`. Raise DocumentError if that fails."""
         try:
-            return cls({name: document for name, document in Folder(folder).items()}, model)
+            return cls(dict(Folder(folder).items()), model)
         except (OSError, ValueError) as unreadable:
             raise DocumentError(f"{folder}: {unreadable}") from unreadable
 

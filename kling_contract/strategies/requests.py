@@ -18,47 +18,59 @@ __all__ = ["error_bodies", "generations", "invalid_requests", "timelines", "vali
 _STATUS = "status"
 
 
-def valid_requests(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
-    """Draw payloads of a create that are valid to the letter of the contract.
+def valid_requests(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> SearchStrategy[dict[str, Any]]:
+    """Draw payloads of a create of `model` (None: the contract's) that are valid to the letter of the contract.
 
     They have every optional member, enum value and bound at times, and deprecated members, but no undeclared ones. Text
     is of all of Unicode; images are links, or small PNGs as data URIs. They shrink to the required members.
     """
-    return _valid(chosen(contract, revision))
+    return _valid(chosen(contract, revision, model))
 
 
-def invalid_requests(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Mutation]:
+def invalid_requests(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> SearchStrategy[Mutation]:
     """Draw payloads of a create with exactly one violation: a `payload`, and the `pointer` and `rule` of the violation.
 
     Each is one of `mutations()`, applied to one of `valid_requests()`. They shrink to a violation that still fails, in a
     payload with no more members than it needs. To get each violation once, use `mutations()` itself.
     """
-    return _invalid(chosen(contract, revision))
+    return _invalid(chosen(contract, revision, model))
 
 
 def generations(
-    status: str | None = None, *, contract: Contract | None = None, revision: str | None = None
+    status: str | None = None,
+    *,
+    contract: Contract | None = None,
+    revision: str | None = None,
+    model: str | None = None,
 ) -> SearchStrategy[dict[str, Any]]:
     """Draw response bodies that show a generation in the given status, or (None) in any declared one.
 
     They are valid, and as observed: members of the response recorded for that status are present and not null, those of
     the responses for other statuses are absent or null. Raise ValueError for a status that is not declared.
     """
-    known = chosen(contract, revision)
+    known = chosen(contract, revision, model)
     statuses = known.lifecycle.statuses
     if status is not None and status not in statuses:
         raise ValueError(f"{status!r} is not a status of {known.revision}; use one of {', '.join(statuses)}")
     return st.one_of([_generations(known, name) for name in ([status] if status else statuses)])
 
 
-def error_bodies(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Any]:
+def error_bodies(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> SearchStrategy[Any]:
     """Draw bodies of 4xx and 5xx responses."""
-    return matching(chosen(contract, revision).error_schema)
+    return matching(chosen(contract, revision, model).error_schema)
 
 
-def timelines(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[Timeline]:
+def timelines(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> SearchStrategy[Timeline]:
     """Draw timelines along the transitions of the contract's lifecycle, from its first status to a final one."""
-    return _timelines(chosen(contract, revision).lifecycle)
+    return _timelines(chosen(contract, revision, model).lifecycle)
 
 
 @functools.lru_cache(maxsize=32)

@@ -143,7 +143,9 @@ def check_response(
     body = _body(response)
     if operation.id == CREATE:
         return check_reply(described_by(contract, path, _body(sent)), operation.id, status, body)
-    found = [check_reply(other, operation.id, status, body) for other in _variants(contract_on(contract, path) or contract)]
+    found = [
+        check_reply(other, operation.id, status, body) for other in _variants(contract_on(contract, path) or contract)
+    ]
     return min(found, key=lambda violations: any(violation.severity == "error" for violation in violations))
 
 

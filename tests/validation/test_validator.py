@@ -17,7 +17,8 @@ from kling_contract.errors import UnknownRevision
 from kling_contract.jsontext.pointer import split
 from kling_contract.mutations import mutations
 from kling_contract.strategies import valid_requests
-from kling_contract.validation.validator import Validator, validator_for
+from kling_contract.validation.creates import validator_for
+from kling_contract.validation.validator import Validator
 from kling_contract.violation import Strictness, has_errors
 
 CONTRACT = Contract.load()

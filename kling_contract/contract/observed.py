@@ -77,10 +77,9 @@ class Answers:
 
     def variant(self, document: str) -> Answers:
         """Return the shapes for models whose responses have the schema in this document."""
-        other = self.variants.get(document)
-        if other is None:
-            return self
-        return replace(self, create=other.get("create", self.create), get={**self.get, **other.get("get", {})})
+        other = self.variants.get(document, _NOTHING)
+        get = {status: {**body, **other.get("get", {}).get(status, {})} for status, body in self.get.items()}
+        return replace(self, create={**self.create, **other.get("create", {})}, get=get)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from fake_server.messages import Headers
 from kling_contract import Client, Contract, validate
 from kling_contract.contract.documents import SCHEMAS, read_json
 from kling_contract.errors import InvalidPayload
-from kling_contract.validation.guidelines import broken_guidelines
+from kling_contract.validation.guidelines import guidelines_on
 from kling_contract.violation import STRICTNESS, Strictness, Violation
 
 GUIDELINES: dict[str, dict[str, Any]] = {
@@ -247,6 +247,10 @@ CASES: dict[str, tuple[str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
         [{"provider": "openai"}],
     ),
 }
+
+
+def broken_guidelines(model: str, revision: str, payload: Any) -> list[Violation]:
+    return [violation for guideline in guidelines_on(model, revision) for violation in guideline.broken_by(payload)]
 
 
 def broken(guideline: str, revision: str, model: str, payload: Any) -> list[Violation]:

@@ -18,7 +18,7 @@ _BRANDS |= dict.fromkeys([b"avif", b"avis"], "image/avif")
 _BRANDS |= dict.fromkeys([b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"], "image/heic")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """A file in a data URI.
 
@@ -155,7 +155,7 @@ def _frame_header(content: _Content) -> int:
         elif marker == 0x01 or 0xD0 <= marker <= 0xD7:  # markers without a segment
             at += 2
         else:
-            at += 2 + max(content.unpack(">H", at + 2)[0], 2)
+            at += 2 + content.unpack(">H", at + 2)[0]
     raise ValueError("no frame header")
 
 

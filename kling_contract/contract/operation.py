@@ -51,17 +51,18 @@ class Route:
     _document: Mapping[str, Any] = field(repr=False)
     _documents: Mapping[str, Any] = field(repr=False)
 
-    def response_document(self, model: str) -> str:
+    def response_document(self, model: str) -> str | None:
         """Return the name of the document with the schema of a successful response about a model.
 
-        Raise ValueError if there is no 2xx among the responses, or if it has no body.
+        None if the OpenAPI document has the schema itself, or has none. Raise ValueError if there is no 2xx.
         """
         _, media_types = self._success()
         for described in media_types.values():
             schema = described["schema"]
             first = schema["anyOf"][0] if "anyOf" in schema else schema
-            return str(described.get("x-models", {}).get(model, first["$ref"]))
-        raise ValueError(f"{self.method} {self.paths[0]} describes no body of its success")
+            name = described.get("x-models", {}).get(model, first.get("$ref"))
+            return None if name is None else str(name)
+        return None
 
     def for_model(self, model: str, request: Mapping[str, Any] | None) -> Operation:
         """Return the operation for one model, whose payload has the schema `request` (None: it has no body)."""
@@ -100,8 +101,9 @@ class Route:
         bodies = list(self._followed(response).get("content", {}).values())
         if not bodies:
             return None
-        if model is not None:
-            schema: Mapping[str, Any] = self._documents[self.response_document(model)]
+        name = None if model is None else self.response_document(model)
+        if name is not None:
+            schema: Mapping[str, Any] = self._documents[name]
             return schema
         return self._followed(bodies[0]["schema"])
 

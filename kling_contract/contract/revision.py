@@ -27,6 +27,7 @@ REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 
 _OPENAPI = "openapi.json"
 _OBSERVED = "observed.json"
+_GENERATION = "generation.schema.json"
 _ERROR = "error.schema.json"
 _PAYLOAD = "create-request"
 _MAX_VIDEO_SECONDS = 86_400.0  # whatever a payload asks for, no video is longer than a day
@@ -82,7 +83,7 @@ class Contract:
     `schemas` are the documents as they were read.
     """
 
-    def __init__(self, documents: Mapping[str, Any], model: str | None = None) -> None:
+    def __init__(self, documents: Mapping[str, Any], *, model: str | None = None) -> None:
         """Build from the documents by file name, as `from_folder` reads them, for `model` (None: the default one).
 
         Raise DocumentError if a document does not fit, and UnknownModel.
@@ -114,7 +115,7 @@ class Contract:
             raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
 
     @classmethod
-    def load(cls, revision: str | None = None, model: str | None = None) -> Contract:
+    def load(cls, revision: str | None = None, *, model: str | None = None) -> Contract:
         """Return the contract of `revision`: one of `revisions()`, or "latest" for the newest one that the provider published.
 
         None means the one named by the environment variable KLING_CONTRACT_REVISION, or if there is none the default in
@@ -134,10 +135,10 @@ class Contract:
         return loaded if model is None else loaded.for_model(model)
 
     @classmethod
-    def from_folder(cls, folder: Path, model: str | None = None) -> Contract:
+    def from_folder(cls, folder: Path, *, model: str | None = None) -> Contract:
         """Read the documents of a revision from a folder like those in `schemas/`. Raise DocumentError if that fails."""
         try:
-            return cls(dict(Folder(folder).items()), model)
+            return cls(dict(Folder(folder).items()), model=model)
         except (OSError, ValueError) as unreadable:
             raise DocumentError(f"{folder}: {unreadable}") from unreadable
 
@@ -232,7 +233,7 @@ class Contract:
 
         "create-request" is the payload of a create of this model.
         """
-        if name.removesuffix(".schema.json") == _PAYLOAD:
+        if name.removesuffix(".json").removesuffix(".schema") == _PAYLOAD:
             return copy.deepcopy(self.request_schema)
         for candidate in (name, f"{name}.json", f"{name}.schema.json"):
             if candidate in self._documents:
@@ -314,11 +315,14 @@ class _Documents(Mapping[str, Any]):
             self._gets = [route for route in found if route.operation == GET]
             self.models: Mapping[str, Model] = MappingProxyType(
                 {
-                    model: Model(model, route.paths[0], name, route.response_document(model))
+                    model: Model(model, route.paths[0], name, route.response_document(model) or _GENERATION)
                     for route in self.creates
                     for model, name in route.models.items()
                 }
             )
+            for operation in (CREATE, GET):
+                if all(route.operation != operation for route in found):
+                    raise KeyError(operation)
             if not self.models:
                 raise ValueError(f"{_OPENAPI} names no model")
         except (KeyError, TypeError, IndexError) as missing:
@@ -378,7 +382,7 @@ def chosen(contract: Contract | None, revision: str | None, model: str | None = 
     Raise TypeError if contract and revision are both given, UnknownRevision and UnknownModel.
     """
     if contract is None:
-        return Contract.load(revision, model)
+        return Contract.load(revision, model=model)
     if revision is not None:
         raise TypeError(
             f"give contract or revision, not both: the contract is of {contract.revision}, the revision is {revision!r}"

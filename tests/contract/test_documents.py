@@ -358,7 +358,7 @@ def test_answers_fit_the_generation_schema(revision: str) -> None:
     """What the fake answers to each shape of payload in every status is what the documents say an answer is, by both judges."""
     seen = set()
     for model in _examples(revision):
-        contract = Contract.load(revision, model)
+        contract = Contract.load(revision, model=model)
         name = _answer_of(revision, model)
         referee = _referee(f"{revision}/{name}")
         second = jsonschema_rs.Draft202012Validator(_read(f"{revision}/{name}"), validate_formats=True)

@@ -90,6 +90,8 @@ def test_operations_are_what_the_document_says(contract: Contract) -> None:
         for method, document in item.items():
             if method.startswith("x-"):
                 continue
+            if path not in contract.create.paths:
+                continue  # another model's
             operation = contract.operations[document["operationId"]]
             seen.append(operation.id)
             assert (operation.method.lower(), operation.path) == (method, path)
@@ -144,10 +146,10 @@ def test_references_inside_a_schema_survive_bundling(folder: Path) -> None:
     """A reference within a schema, or to a neighbour, leads to the same place in the bundle."""
     image = {"$defs": {"image": {"type": "string"}}}
     properties = {"a": {"$ref": "#/$defs/image"}, "b": {"$ref": "error.schema.json"}}
-    _edit(folder / "create-request.schema.json", lambda schema: schema.update(image, properties=properties))
+    _edit(folder / "error.schema.json", lambda schema: schema.update(image, properties=properties))
     components = Contract.from_folder(folder).bundled()["components"]["schemas"]
-    assert components["CreateRequest"]["properties"] == {
-        "a": {"$ref": "#/components/schemas/CreateRequest/$defs/image"},
+    assert components["Error"]["properties"] == {
+        "a": {"$ref": "#/components/schemas/Error/$defs/image"},
         "b": {"$ref": "#/components/schemas/Error"},
     }
 

@@ -61,9 +61,10 @@ def test_each_part_is_judged(request_of: Any) -> None:
 
 def test_faults_do_not_hide_each_other() -> None:
     """Key, media type and body are all checked, whatever else is wrong, and each violation names its documented refusal."""
-    wrong = check_request(Request("POST", f"{URL}?verbose=1", Headers(), b"{}"))
+    body = json.dumps({"model": CONTRACT.model}).encode()
+    wrong = check_request(Request("POST", f"{URL}?verbose=1", Headers(), body))
     reasons = [violation.reason for violation in wrong]
-    required = CREATE.request["required"] if CREATE.request else []
+    required = [name for name in CONTRACT.request_schema["required"] if name != "model"]
     assert reasons == ["unauthorized", "invalid_query", "wrong_media_type", *["invalid_body"] * len(required)]
     assert set(reasons) <= set(CONTRACT.observed.refusals.reasons)
     others = [check_request(Request("PUT", URL)), check_request(Request("GET", f"{URL}/x"))]
@@ -88,18 +89,6 @@ POLL = f"poll with {OLD}?generation_id=<id>"
 @pytest.mark.parametrize(
     ("revision", "method", "path", "hint"),
     [
-        (
-            "2025-04-25",
-            "POST",
-            NEW,
-            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
-        ),
-        (
-            "2025-04-25",
-            "GET",
-            NEW,
-            "it is a path since 2025-12-18; to use it, choose that revision: --revision 2025-12-18",
-        ),
         (
             "2025-04-25",
             "POST",
@@ -210,3 +199,19 @@ def test_our_own_request_may_have_a_text_body() -> None:
         )
 
     assert not check_request(Bare())
+
+
+def test_a_path_of_another_revision_is_a_warning(request_of: Any) -> None:
+    """A create on a path that takes its model only since a later revision is judged by that one, with a warning that says so."""
+    sent = request_of("POST", f"https://api.aimlapi.com{NEW}", json=EXAMPLE, headers=KEY)
+    (warning,) = check_request(sent)
+    assert (warning.part, warning.rule, warning.severity, warning.since) == (
+        "path",
+        "revision",
+        "warning",
+        "2025-12-18",
+    )
+    assert warning.message == f"{NEW} takes {EXAMPLE['model']} since 2025-12-18, not yet in 2025-04-25"
+    assert warning.hint == "choose --revision 2025-12-18 or latest"
+    (refused,) = check_request(sent, strictness="strict")
+    assert (refused.message, refused.severity, refused.reason) == (warning.message, "error", "unknown_path")

@@ -1,0 +1,125 @@
+"""Claims about every group of models, in every revision: what is made for it fits it, and what breaks it is found."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema_rs import Draft202012Validator
+
+from fake_server import FakeServer
+from kling_contract import Contract, validate
+from kling_contract.checks.plan import photo_payload
+from kling_contract.checks.runner import CheckRun
+from kling_contract.contract import revisions
+from kling_contract.mutations import mutations
+from kling_contract.payloads import example, samples
+from kling_contract.strategies import invalid_requests, valid_requests
+from tests.support.groups import EACH_GROUP, GROUPS
+from tests.support.referee import referee
+from tests.support.targets import KEY, in_process
+
+FEW = settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
+EXPLORING = ("hypothesis", "schemathesis")
+NEWEST = {contract.request_document: contract for contract in GROUPS}
+SLOW = "invalid-payloads-are-refused"
+
+
+def _errors(payload: Any, contract: Contract) -> list[tuple[str, str]]:
+    judged = validate(payload, contract=contract, strictness="strict")
+    return [(each.pointer, each.rule) for each in judged if each.severity == "error"]
+
+
+def test_every_group_is_there() -> None:
+    """Every model of every revision shares its schema with one that is tested here."""
+    tested = {(contract.revision.id, contract.request_document) for contract in GROUPS}
+    loaded = map(Contract.load, revisions())
+    assert {
+        (known.revision.id, model.request_document) for known in loaded for model in known.models.values()
+    } == tested
+
+
+@EACH_GROUP
+def test_every_mutation_is_refused_for_what_it_names(contract: Contract) -> None:
+    """Strict validation finds the one violation that is named; two other validators refuse the payload, one names the same."""
+    faults = referee(contract.request_schema)
+    validator = Draft202012Validator(contract.request_schema, validate_formats=True)
+    cases = mutations(contract=contract)
+    for case in cases:
+        named = [(case.pointer, case.rule)]
+        assert _errors(case.payload, contract) == named, case.id
+        assert faults(case.payload) == named, case.id
+        assert not validator.is_valid(case.payload), case.id
+    assert len({case.id for case in cases}) == len(cases)
+    assert [case.id for case in mutations(contract=contract)] == [case.id for case in cases]
+    assert {case.pointer for case in cases} >= {f"/{name}" for name in contract.request_schema["properties"]} - {
+        f"/{name}"
+        for name, member in contract.request_schema["properties"].items()
+        if not {"type", "enum", "anyOf"} & set(member)
+    }
+
+
+@EACH_GROUP
+@FEW
+@given(data=st.data())
+def test_what_is_drawn_fits(contract: Contract, data: st.DataObject) -> None:
+    """A valid payload is accepted by all three validators; an invalid one has the violation that it names."""
+    payload = data.draw(valid_requests(contract=contract))
+    assert _errors(payload, contract) == []
+    assert referee(contract.request_schema)(payload) == []
+    assert Draft202012Validator(contract.request_schema, validate_formats=True).is_valid(payload)
+    case = data.draw(invalid_requests(contract=contract))
+    assert _errors(case.payload, contract) == [(case.pointer, case.rule)]
+
+
+@EACH_GROUP
+def test_examples_are_flawless(contract: Contract) -> None:
+    """Examples have no violation at all, no broken guideline either; every member that is not deprecated comes up."""
+    seen: set[str] = set()
+    for seed in range(80):
+        payload = example(seed, contract=contract)
+        assert validate(payload, contract=contract, strictness="strict") == []
+        seen |= set(payload)
+    members = contract.request_schema["properties"]
+    assert seen == {name for name, member in members.items() if not member.get("deprecated")}
+
+
+@EACH_GROUP
+def test_samples_have_the_verdict_they_name(contract: Contract) -> None:
+    """Valid samples have no error, and invalid ones the violation that they name."""
+    for sample in islice(samples(2, 6, contract=contract), 8):
+        violation = sample["violation"]
+        assert _errors(sample["payload"], contract) == (
+            [] if violation is None else [(violation["pointer"], violation["rule"])]
+        )
+
+
+@EACH_GROUP
+def test_what_is_paid_for_breaks_nothing(contract: Contract) -> None:
+    """The payload of a paid check is flawless, names the model, and asks for the shortest video without a broken guideline."""
+    payload = photo_payload(contract)
+    assert validate(payload, contract=contract, strictness="strict") == []
+    assert payload["model"] == contract.model
+    assert "prompt" in payload or "prompt" not in contract.request_schema["properties"]
+    lengths = contract.request_schema["properties"].get("duration", {}).get("enum", [])
+    judged = {length: validate({**payload, "duration": length}, contract=contract) for length in lengths}
+    assert payload.get("duration") == min((length for length, found in judged.items() if not found), default=None)
+
+
+@EACH_GROUP
+def test_a_fake_of_the_model_keeps_its_contract(contract: Contract) -> None:
+    """A check of a fake that was made for the model finds nothing, and a price that nobody knows is skipped.
+
+    All invalid payloads are sent in the newest revision that has the group, since that takes time.
+    """
+    left_out = () if NEWEST[contract.request_document] is contract else (SLOW,)
+    fake = FakeServer(contract=contract, api_key=KEY)
+    with CheckRun(in_process(fake), creations=None, seed=0) as run:
+        run.claims = [claim for claim in run.claims if claim.needs not in EXPLORING and claim.name not in left_out]
+        results = list(run.results())
+    assert [finding for result in results for finding in result.findings if finding.severity != "notice"] == []
+    unpriced = {"success-costs-its-price"} if contract.price(5) is None else set()
+    assert {result.claim for result in results if result.skipped} == unpriced
+    assert {generation.model for generation in fake.generations.values()} == {contract.model}

@@ -129,7 +129,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
     | st.sampled_from([MODEL, *STATUS]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from([*entry(), "data"]), inner),

@@ -5,21 +5,23 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any
 
+import httpx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema_rs import Draft202012Validator
 
-from fake_server import FakeServer
-from kling_contract import Contract, validate
+from fake_server import FakeServer, exercise
+from kling_contract import Client, Contract, validate
 from kling_contract.checks.plan import photo_payload
-from kling_contract.checks.runner import CheckRun
+from kling_contract.checks.runner import CheckRun, check
 from kling_contract.contract import revisions
 from kling_contract.mutations import mutations
 from kling_contract.payloads import example, samples
-from kling_contract.strategies import invalid_requests, valid_requests
+from kling_contract.strategies import invalid_requests, scenarios, valid_requests
 from tests.support.groups import EACH_GROUP, GROUPS
 from tests.support.referee import referee
-from tests.support.targets import KEY, in_process
+from tests.support.targets import KEY, in_process, served
 
 FEW = settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 EXPLORING = ("hypothesis", "schemathesis")
@@ -45,7 +47,7 @@ def test_every_group_is_there() -> None:
 def test_every_mutation_is_refused_for_what_it_names(contract: Contract) -> None:
     """Strict validation finds the one violation that is named; two other validators refuse the payload, one names the same."""
     faults = referee(contract.request_schema)
-    validator = Draft202012Validator(contract.request_schema, validate_formats=True)
+    validator = Draft202012Validator(dict(contract.request_schema), validate_formats=True)
     cases = mutations(contract=contract)
     for case in cases:
         named = [(case.pointer, case.rule)]
@@ -69,7 +71,7 @@ def test_what_is_drawn_fits(contract: Contract, data: st.DataObject) -> None:
     payload = data.draw(valid_requests(contract=contract))
     assert _errors(payload, contract) == []
     assert referee(contract.request_schema)(payload) == []
-    assert Draft202012Validator(contract.request_schema, validate_formats=True).is_valid(payload)
+    assert Draft202012Validator(dict(contract.request_schema), validate_formats=True).is_valid(payload)
     case = data.draw(invalid_requests(contract=contract))
     assert _errors(case.payload, contract) == [(case.pointer, case.rule)]
 
@@ -123,3 +125,40 @@ def test_a_fake_of_the_model_keeps_its_contract(contract: Contract) -> None:
     unpriced = {"success-costs-its-price"} if contract.price(5) is None else set()
     assert {result.claim for result in results if result.skipped} == unpriced
     assert {generation.model for generation in fake.generations.values()} == {contract.model}
+
+
+@pytest.mark.parametrize("contract", GROUPS[::9])
+def test_the_model_is_a_choice_wherever_the_revision_is(contract: Contract) -> None:
+    """Whatever takes a revision takes a model: the fake, the client, an exercise, scenarios and checks."""
+    chosen: dict[str, Any] = {"revision": contract.revision.id, "model": contract.model}
+    assert FakeServer(**chosen).contract is contract
+    assert Client("any-key", **chosen).contract is contract
+    assert scenarios(**chosen) is scenarios(contract=contract)
+    (outcome,) = exercise(lambda: None, scenarios=["happy"], **chosen)
+    assert outcome.fake.contract is contract
+    with served(**chosen) as (url, fake):
+        assert [found for found in check(url, **chosen, key=KEY, spend=1) if found.severity == "error"] == []
+    assert [generation.model for generation in fake.generations.values()] == [contract.model]
+
+
+@EACH_GROUP
+def test_a_client_of_the_model_makes_a_video_of_it(contract: Contract) -> None:
+    """A client that was made for a model sends that model if the payload names none, and gets its video."""
+    payload = {name: value for name, value in example(contract=contract).items() if name != "model"}
+    fake = FakeServer(contract=contract, strictness="strict")
+    with httpx.Client(transport=fake.transport()) as http:
+        made = Client("any-key", http=http, clock=fake.clock, contract=contract).generate(payload)
+    assert made.video is not None
+    assert [generation.model for generation in fake.generations.values()] == [contract.model]
+
+
+def test_off_takes_the_model_of_the_fake() -> None:
+    """Under "off" a payload that names no model makes a generation of the fake's own."""
+    for contract in GROUPS[::7]:
+        fake = FakeServer(revision=contract.revision.id, model=contract.model, strictness="off")
+        with httpx.Client(transport=fake.transport()) as http:
+            sent = http.post(
+                f"{contract.base_url}{contract.create.path}", json={}, headers={"authorization": "Bearer x-any-key"}
+            )
+        assert sent.status_code == contract.create.success
+        assert [generation.model for generation in fake.generations.values()] == [contract.model]

@@ -13,7 +13,7 @@ __all__ = ["EACH_GROUP", "GROUPS"]
 
 def _groups() -> Iterator[Contract]:
     for contract in map(Contract.load, revisions()):
-        first = {model.request_document: model.id for model in reversed(contract.models.values())}
+        first = {model.request_document: model.id for model in reversed(list(contract.models.values()))}
         yield from map(contract.for_model, first.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,7 +14,8 @@ from jsonschema_rs import Draft202012Validator
 
 from fake_server import FakeServer, exercise
 from kling_contract import Client, Contract, validate
-from kling_contract.checks.plan import photo_payload
+from kling_contract.checks.lifecycle_claims import success_costs_its_price
+from kling_contract.checks.plan import EXPLORATIONS, photo_payload
 from kling_contract.checks.runner import CheckRun, check
 from kling_contract.contract import revisions
 from kling_contract.mutations import mutations
@@ -162,3 +164,25 @@ def test_off_takes_the_model_of_the_fake() -> None:
             )
         assert sent.status_code == contract.create.success
         assert [generation.model for generation in fake.generations.values()] == [contract.model]
+
+
+@pytest.mark.parametrize("group", ["avatar", "effects", "v3-turbo-text"])
+def test_explorations_know_the_model(group: str) -> None:
+    """schemathesis and the state machine find nothing on a fake of another model either."""
+    contract = NEWEST[f"models/{group}.schema.json"]
+    with CheckRun(in_process(FakeServer(contract=contract, api_key=KEY)), creations=None, seed=0, examples=5) as run:
+        run.claims = list(EXPLORATIONS)
+        assert [found for result in run.results() for found in result.findings if found.severity != "notice"] == []
+
+
+@EACH_GROUP
+def test_a_wrong_price_is_found(contract: Contract) -> None:
+    """A server that bills something else breaks the claim on prices, if the price is known; else the claim is skipped."""
+    fake = FakeServer(contract=contract, api_key=KEY)
+    target = replace(in_process(fake), spent=lambda: 2 * fake.ledger.booked + 1)
+    with CheckRun(target, creations=None, seed=0) as run:
+        result = run.check(success_costs_its_price)
+    if contract.price(5) is None:
+        assert contract.model in (result.skipped or "")
+    else:
+        assert result.findings

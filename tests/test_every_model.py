@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -14,12 +16,16 @@ from jsonschema_rs import Draft202012Validator
 
 from fake_server import FakeServer, exercise
 from kling_contract import Client, Contract, validate
+from kling_contract.checks.creation_claims import valid_payloads_are_accepted
 from kling_contract.checks.lifecycle_claims import success_costs_its_price
 from kling_contract.checks.plan import EXPLORATIONS, photo_payload
 from kling_contract.checks.runner import CheckRun, check
+from kling_contract.checks.suite import contract_tests
 from kling_contract.contract import revisions
+from kling_contract.errors import UnknownModel
 from kling_contract.mutations import mutations
 from kling_contract.payloads import example, samples
+from kling_contract.schema_values.rules import minimal_value, resolve
 from kling_contract.strategies import invalid_requests, scenarios, valid_requests
 from tests.support.groups import EACH_GROUP, GROUPS
 from tests.support.referee import referee
@@ -186,3 +192,51 @@ def test_a_wrong_price_is_found(contract: Contract) -> None:
         assert contract.model in (result.skipped or "")
     else:
         assert result.findings
+
+
+@pytest.mark.parametrize("group", ["v3-text", "v3-turbo-image", "omni-image"])
+def test_what_the_pages_forbid_in_words_may_be_refused(group: str) -> None:
+    """A server that refuses what breaks a guideline still accepts every valid payload of the claim."""
+    contract = NEWEST[f"models/{group}.schema.json"]
+    fake = FakeServer(contract=contract, api_key=KEY)
+    through = fake.transport()
+    strictly = []
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == contract.create.method and validate(request.content, contract=contract):
+            strictly.append(request)
+            return through.handle_request(
+                httpx.Request(request.method, request.url, headers=request.headers, content=b"{}")
+            )
+        return through.handle_request(request)
+
+    target = replace(in_process(fake), http=httpx.Client(transport=httpx.MockTransport(respond)))
+    valid_payloads_are_accepted(target)
+    assert fake.generations
+    rules = contract.request_schema["properties"]
+    assert not target.create(
+        {
+            **example(contract=contract),
+            "prompt": "x",
+            "multi_prompt": [minimal_value(resolve(rules["multi_prompt"]["items"]))],
+        }
+    ).is_success
+    assert len(strictly) == 1
+
+
+def test_an_unknown_model_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever takes a model names the nearest one to a wrong id, before anything is sent."""
+    monkeypatch.setenv("AIMLAPI_KEY", "any-key")
+    known = GROUPS[-1].model
+    makers: list[Callable[..., Any]] = [
+        FakeServer,
+        Client.from_env,
+        partial(Client, "any-key"),
+        scenarios,
+        partial(check, "http://127.0.0.1:9"),
+        partial(contract_tests, "http://127.0.0.1:9"),
+        partial(exercise, lambda: None, scenarios=["happy"]),
+    ]
+    for make in makers:
+        with pytest.raises(UnknownModel, match=known):
+            make(model=f"{known}x")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from kling_contract.contract.bundle import bundle, narrowed
 from kling_contract.contract.documents import SCHEMAS, Folder, read_json
 from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.models import facts_about
+from kling_contract.contract.nearest_model import nearest_models
 from kling_contract.contract.observed import Observed
 from kling_contract.contract.operation import CREATE, GET, MODEL, Operation, Route, routes
 from kling_contract.errors import DocumentError, UnknownModel, UnknownRevision
@@ -367,8 +367,13 @@ def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
     with_it = [other for other in revisions() if asked in _load(other).models]
     if with_it:
         return f"revision {revision} has no model {asked!r}; it is one of revision {', '.join(with_it)}"
-    near = difflib.get_close_matches(asked, known, n=1, cutoff=0)
-    return f"there is no model {asked!r} in revision {revision}; the nearest is {near[0]}"
+    everywhere = dict.fromkeys([*known, *(model for other in revisions() for model in _load(other).models)])
+    near = nearest_models(asked, everywhere)
+    if not near:
+        return f"no revision has a model {asked!r}; `kling-contract schema --models` lists those that there are"
+    where = [] if near[0] in known else [other for other in revisions() if near[0] in _load(other).models]
+    of = f" of revision {', '.join(where)}" if where else ""
+    return f"no revision has a model {asked!r}; the nearest is {near[0]}{of}"
 
 
 def chosen(contract: Contract | None, revision: str | None, model: str | None = None) -> Contract:

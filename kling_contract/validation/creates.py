@@ -12,6 +12,7 @@ from kling_contract.contract.family import contract_for, revisions_of
 from kling_contract.contract.operation import MODEL
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
+from kling_contract.validation.guidelines import guidelines_on
 from kling_contract.validation.validator import Validator, not_json, with_places
 from kling_contract.violation import Strictness, Violation, check_strictness
 
@@ -136,5 +137,8 @@ def _of_the_model(value: Any, contract: Contract, strictness: Strictness) -> lis
 def validator_for(contract: Contract) -> Validator:
     """Return the validator of payloads of a create of the contract's model."""
     return Validator(
-        contract.request_schema, contract=contract, tolerated=contract.observed.tolerated, model=contract.model
+        contract.request_schema,
+        contract=contract,
+        tolerated=contract.observed.tolerated,
+        guidelines=guidelines_on(contract.model, contract.revision.id),
     )

@@ -18,26 +18,11 @@ from kling_contract.jsontext.pointer import resolve
 from kling_contract.validation.data_uri import Embedded, embedded_in
 from kling_contract.violation import Violation
 
-__all__ = ["RULE", "broken_guidelines"]
-
-RULE = "guideline"
-"""The rule of each violation that is returned here."""
-
-
-def broken_guidelines(model: str, revision: str, payload: Any) -> list[Violation]:
-    """Return a warning for each guideline on `model` that the payload of a create breaks, with its source in the message.
-
-    A guideline holds in the revisions from its date on. An id that is no date counts as the newest revision. The payload is a
-    decoded JSON value; one that is no object breaks none.
-    """
-    guidelines = _guidelines_on(model, revision)
-    if not guidelines or not isinstance(payload, Mapping):
-        return []
-    return [violation for guideline in guidelines for violation in guideline.broken_by(payload)]
+__all__ = ["Guideline", "guidelines_on"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Guideline:
+class Guideline:
     """One entry of `guidelines.json`.
 
     `schema` is `when` and `then` in one schema or, if there is `media`, `when` alone (None: any payload).
@@ -52,8 +37,10 @@ class _Guideline:
     source: str
     since: str
 
-    def broken_by(self, payload: Mapping[str, Any]) -> Iterator[Violation]:
-        """Yield a violation for each place at which the payload breaks it."""
+    def broken_by(self, payload: Any) -> Iterator[Violation]:
+        """Yield a warning for each place at which a payload breaks it. One that is no JSON object breaks nothing."""
+        if not isinstance(payload, Mapping):
+            return
         seen = {name: payload[name] for name in self.fields if name in payload}
         fits = self.schema is None or self.schema.is_valid(seen)
         if self.media is None:
@@ -70,7 +57,7 @@ class _Guideline:
     def _violation(self, pointer: str, message: str) -> Violation:
         return Violation(
             pointer=pointer,
-            rule=RULE,
+            rule="guideline",
             message=f"{message} (source: {self.source})",
             severity="warning",
             hint=self.hint,
@@ -78,9 +65,11 @@ class _Guideline:
         )
 
 
-@functools.lru_cache(maxsize=1024)
-def _guidelines_on(model: str, revision: str) -> Sequence[_Guideline]:
-    """Return the guidelines on a model that hold in a revision, ready for use."""
+def guidelines_on(model: str, revision: str) -> Sequence[Guideline]:
+    """Return the guidelines on a model that hold in a revision: those from its date on, and before their end.
+
+    An id of a revision that is no date counts as the newest one.
+    """
     return tuple(
         _guideline(entry)
         for entry in _entries()
@@ -96,11 +85,11 @@ def _entries() -> Sequence[Mapping[str, Any]]:
     return entries
 
 
-def _guideline(entry: Mapping[str, Any]) -> _Guideline:
+def _guideline(entry: Mapping[str, Any]) -> Guideline:
     schema = entry.get("when")
     if "then" in entry:
         schema = {"if": entry.get("when", {}), "then": entry["then"]}
-    return _Guideline(
+    return Guideline(
         pointer=entry["pointer"],
         fields=tuple(entry.get("fields", ())),
         schema=None if schema is None else jsonschema_rs.Draft202012Validator(schema),

@@ -18,7 +18,7 @@ from kling_contract.jsontext.location import locate
 from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import split, to_pointer
 from kling_contract.validation import wording
-from kling_contract.validation.guidelines import broken_guidelines
+from kling_contract.validation.guidelines import Guideline
 from kling_contract.violation import Severity, Strictness, Violation, check_strictness
 
 __all__ = ["Validator", "not_json", "with_places"]
@@ -35,8 +35,8 @@ class Validator:
     """Validates JSON values by one schema. It is compiled once, and may be shared between threads.
 
     `tolerated` are the deviations that "lax" accepts, as `observed.json` lists them; `undeclared` is the severity of a
-    member that the schema does not declare; `part` is the part of a message that the values are. `model` is the model whose
-    guidelines are judged too (None: none are).
+    member that the schema does not declare; `part` is the part of a message that the values are; `guidelines` are rules
+    whose violations are warnings.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Validator:
         tolerated: Sequence[Tolerated] = (),
         undeclared: Severity = "warning",
         part: str = "body",
-        model: str | None = None,
+        guidelines: Sequence[Guideline] = (),
     ) -> None:
         self._schema = _closed(schema, root=True)
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
@@ -58,7 +58,7 @@ class Validator:
         ]
         self._undeclared = undeclared
         self._part = part
-        self._model = model
+        self._guidelines = guidelines
 
     def validate_text(self, text: bytes | str, strictness: Strictness = "lax") -> list[Violation]:
         """Validate JSON text. Text that is not JSON has one violation, of the rule "json"."""
@@ -74,10 +74,13 @@ class Validator:
         """Validate a decoded JSON value."""
         check_strictness(strictness)
         try:
-            errors = [] if self._validator.is_valid(value) else list(self._validator.iter_errors(value))
+            valid = self._validator.is_valid(value)
+            if valid and not self._guidelines:
+                return []
+            errors = [] if valid else list(self._validator.iter_errors(value))
         except (ValueError, TypeError) as unfit:  # nested too deeply, a lone surrogate, a type that JSON has not
             return [Violation("", _NOT_JSON, f"this cannot be written as JSON: {unfit}", part=self._part)]
-        violations = broken_guidelines(self._model, self._contract.revision.id, value) if self._model else []
+        violations = [violation for guideline in self._guidelines for violation in guideline.broken_by(value)]
         if errors:
             broken = _distinct(_broken_rules(errors))
             violations = [*(self._violation(rule, value, strictness) for rule in broken), *violations]

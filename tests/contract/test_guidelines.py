@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from kling_contract import Contract, revisions
 from kling_contract.contract.documents import SCHEMAS, read_json
 
 DOCUMENT = read_json(SCHEMAS / "guidelines.json")
@@ -34,3 +36,16 @@ def test_each_guideline_can_be_kept(entry: dict[str, Any]) -> None:
     media = entry.get("media", {})
     for limit in ("side", "ratio", "seconds"):
         assert media.get(f"min_{limit}", 0) <= media.get(f"max_{limit}", float("inf"))
+
+
+@pytest.mark.parametrize("entry", GUIDELINES, ids=lambda entry: entry["id"])
+def test_each_guideline_is_about_a_model_of_its_time(entry: dict[str, Any]) -> None:
+    """Each of its patterns matches a model of a revision in which it holds."""
+    models = {
+        model
+        for revision in revisions()
+        if entry["since"] <= revision < entry.get("until", "9999")
+        for model in Contract.load(revision).models
+    }
+    for pattern in entry["models"]:
+        assert any(fnmatchcase(model, pattern) for model in models), pattern

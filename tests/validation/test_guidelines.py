@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
 import wave
 import zlib
@@ -14,9 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_server import FakeServer, Request
+from fake_server.messages import Headers
+from kling_contract import Client, Contract, validate
 from kling_contract.contract.documents import SCHEMAS, read_json
-from kling_contract.validation.guidelines import broken_guidelines
-from kling_contract.violation import Violation
+from kling_contract.errors import InvalidPayload
+from kling_contract.validation.guidelines import guidelines_on
+from kling_contract.violation import STRICTNESS, Strictness, Violation
 
 GUIDELINES: dict[str, dict[str, Any]] = {
     entry["id"]: entry for entry in read_json(SCHEMAS / "guidelines.json")["guidelines"]
@@ -244,6 +249,10 @@ CASES: dict[str, tuple[str, str, list[dict[str, Any]], list[dict[str, Any]]]] = 
 }
 
 
+def broken_guidelines(model: str, revision: str, payload: Any) -> list[Violation]:
+    return [violation for guideline in guidelines_on(model, revision) for violation in guideline.broken_by(payload)]
+
+
 def broken(guideline: str, revision: str, model: str, payload: Any) -> list[Violation]:
     """Return the violations of one guideline, which its source and message tell from others."""
     entry = GUIDELINES[guideline]
@@ -322,6 +331,62 @@ def test_each_file_of_a_list_is_judged_by_itself() -> None:
         "/image_url/1",
         "/image_url/4",
     ]
+
+
+@pytest.mark.parametrize("strictness", STRICTNESS)
+@pytest.mark.parametrize("guideline", CASES)
+def test_no_guideline_is_ever_an_error(guideline: str, strictness: Strictness) -> None:
+    """Validation finds each broken guideline, as a warning however strict it is, and none in a payload that keeps it."""
+    revision, model, keeping, breaking = CASES[guideline]
+    source = GUIDELINES[guideline]["source"]
+    for payload in (*keeping, *breaking):
+        violations = validate(payload | {"model": model}, revision=revision, strictness=strictness)
+        found = [each for each in violations if each.rule == "guideline"]
+        assert {each.severity for each in found} <= {"warning"}
+        assert payload in keeping or [each for each in found if source in each.message]
+
+
+def test_guidelines_stand_in_document_order_among_the_rest() -> None:
+    """Violations of schema and guidelines are sorted together, and have their places in a text."""
+    text = (
+        f'{{"model": "{V3_IMAGE}",\n"fps": 24,\n"multi_prompt": ["A cat"],\n"image_url": "{LINK}",\n'
+        f'"prompt": "A cat",\n"elements": {json.dumps([FILMED, FILMED])},\n"duration": 99}}'
+    )
+    violations = validate(text, revision="2026-08-21")
+    assert [(each.pointer, each.rule, each.line) for each in violations] == [
+        ("/fps", "undeclared", 2),
+        ("/multi_prompt", "guideline", 3),
+        ("/elements", "guideline", 6),
+        ("/duration", "enum", 7),
+    ]
+
+
+def test_files_in_a_list_stand_in_order() -> None:
+    """A violation inside of a list has the place of its item."""
+    payload = {"model": TURBO_IMAGE, "image_url": [png(300, 300), GIF, GIF], "prompt": "x" * 2600}
+    violations = validate(json.dumps(payload, indent=0), revision="2026-08-30", strictness="off")
+    assert [(each.pointer, each.line) for each in violations if each.rule == "guideline"] == [
+        ("/image_url/1", 5),
+        ("/image_url/2", 6),
+        ("/prompt", 8),
+    ]
+
+
+def test_a_fake_accepts_what_breaks_a_guideline() -> None:
+    """The fake makes the generation, and its journal has the warning; a client that fails on warnings does not send it."""
+    fake = FakeServer(revision="2026-08-21")
+    payload: dict[str, Any] = {"model": EFFECTS, "image_url": LINK, "effect_scene": "hug"}
+    contract = Contract.load("2026-08-21")
+    sent = {"authorization": "Bearer k", "content-type": "application/json"}
+    url = contract.base_url + contract.create.path
+    assert fake.handle(Request("POST", url, Headers(sent), json.dumps(payload).encode())).status == 200
+    (warning,) = fake.journal[-1].violations
+    assert (warning.rule, warning.severity, warning.pointer) == ("guideline", "warning", "/image_url")
+    with (
+        Client("k", contract=contract, fail_on="warning") as client,
+        pytest.raises(InvalidPayload, match="exactly two"),
+    ):
+        client.create(payload=payload)
 
 
 JSON = st.recursive(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import functools
 import os
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ from typing import Any
 from kling_contract.contract.bundle import bundle, narrowed
 from kling_contract.contract.documents import SCHEMAS, Folder, read_json
 from kling_contract.contract.lifecycle import Lifecycle
-from kling_contract.contract.models import facts_about
+from kling_contract.contract.models import aliases_of, facts_about
+from kling_contract.contract.nearest_model import nearest_models
 from kling_contract.contract.observed import Observed
 from kling_contract.contract.operation import CREATE, GET, MODEL, Operation, Route, routes
 from kling_contract.errors import DocumentError, UnknownModel, UnknownRevision
@@ -367,8 +367,9 @@ def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
     with_it = [other for other in revisions() if asked in _load(other).models]
     if with_it:
         return f"revision {revision} has no model {asked!r}; it is one of revision {', '.join(with_it)}"
-    near = difflib.get_close_matches(asked, known, n=1, cutoff=0)
-    return f"there is no model {asked!r} in revision {revision}; the nearest is {near[0]}"
+    near = nearest_models(asked, known, aliases_of=aliases_of)
+    advice = f"did you mean {', or '.join(near)}?" if near else f"one of its models is {known[0]}"
+    return f"there is no model {asked!r} in revision {revision}; {advice}"
 
 
 def chosen(contract: Contract | None, revision: str | None, model: str | None = None) -> Contract:

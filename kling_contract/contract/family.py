@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kling_contract.contract.revision import Contract, revisions
 
-__all__ = ["contract_for", "contract_on", "contracts_on", "paths", "revisions_of"]
+__all__ = ["contract_for", "contract_on", "contracts_on", "models", "paths", "revisions_of"]
 
 
 def contract_for(contract: Contract, model: str, path: str | None = None) -> Contract | None:
@@ -42,6 +42,11 @@ def paths(contract: Contract) -> Mapping[str, Contract]:
     """Return all paths that any revision describes, each with the contract that `contract_on` returns for it."""
     known = dict.fromkeys(path for other in _order(contract) for path in other.paths)
     return {path: found for path in known if (found := contract_on(contract, path)) is not None}
+
+
+def models(contract: Contract) -> list[str]:
+    """Return the ids of the models that any revision documents, in the same order of revisions."""
+    return list(dict.fromkeys(model for other in _order(contract) for model in other.models))
 
 
 def revisions_of(model: str, path: str | None = None) -> list[str]:

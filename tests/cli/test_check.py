@@ -71,7 +71,7 @@ def test_the_cost_is_told_before_it_is_paid() -> None:
     with served() as (url, fake):
         refused = kling_check(url, "--spend", "2")
         assert not len(fake.journal)
-        assert f"{2 * CONTRACT.price(5):,.0f} {CONTRACT.observed.price.unit}" in refused.output
+        assert f"{2 * (CONTRACT.price(5) or 0):,.0f} {CONTRACT.observed.price.unit}" in refused.output
         assert kling_check(url, "--spend", "1", "--yes").exit_code == 0
         assert len(fake.generations) == 1
 

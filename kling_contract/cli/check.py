@@ -145,9 +145,8 @@ def _contracts(revision: str | None, model: str | None) -> list[Contract]:
     if revision != _ALL:
         return [Contract.load(revision, model=model)]
     names = revisions() if model is None else revisions_of(model)
-    return [Contract.load(name, model=model) for name in names] or [
-        Contract.load(None, model=model)
-    ]  # which raises UnknownModel
+    contracts = [Contract.load(name, model=model) for name in names]
+    return contracts or [Contract.load(model=model)]  # for a model that nobody knows this raises UnknownModel
 
 
 def _check_server(url: str, contracts: Sequence[Contract], time_limit: float | None, **settings: Any) -> CheckReport:

@@ -40,6 +40,7 @@ class FakeOptions(TypedDict, total=False):
     """The keyword arguments of FakeServer, to annotate code that passes them on."""
 
     revision: str | None
+    model: str | None
     contract: Contract | None
     scenario: Scenario | Mapping[str, Any] | Path | str
     progression: Progression
@@ -58,6 +59,7 @@ class FakeServer(Assertions):
     """A Kling service that costs nothing.
 
     - `contract` or `revision`: which contract it follows (None: the default revision).
+    - `model`: the model of a payload that names none, under "off" (None: the contract's). All models are served.
     - `scenario`: how its generations proceed and what goes wrong: a Scenario, its data, a file, or a shipped name.
     - `progression`: what moves a generation along: "time" on the clock; "immediate": it has ended at the first poll;
       "polls": each answered poll is one step of the timeline, whatever the time.
@@ -73,13 +75,15 @@ class FakeServer(Assertions):
     - `on_exchange`: is called with each exchange as the journal has it, without keys, while no other is answered.
 
     `journal`, `ledger` and `generations` say what happened, and the assertions check it. Two fakes share nothing, and
-    one fake may be used from several threads. Raise DocumentError for a scenario that cannot be played under the contract.
+    one fake may be used from several threads. Raise UnknownRevision, UnknownModel, and DocumentError for a scenario that
+    cannot be played under the contract.
     """
 
     def __init__(
         self,
         *,
         revision: str | None = None,
+        model: str | None = None,
         contract: Contract | None = None,
         scenario: Scenario | Mapping[str, Any] | Path | str = "happy",
         progression: Progression = "time",
@@ -93,7 +97,7 @@ class FakeServer(Assertions):
         replay: Mapping[str, Any] | Path | str | None = None,
         on_exchange: OnExchange | None = None,
     ) -> None:
-        contract = chosen(contract, revision)
+        contract = chosen(contract, revision, model)
         make_service: Callable[..., Service] = Service
         if replay is not None:
             from fake_server.recording.replay import Recordings, Replay

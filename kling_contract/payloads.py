@@ -13,7 +13,9 @@ from faker.providers import BaseProvider
 
 from kling_contract.contract import Contract, chosen
 from kling_contract.mutations import mutations
+from kling_contract.schema_values.purposes import purpose
 from kling_contract.schema_values.rules import ResolvedSchema, bounds, enum_values, is_valid, resolve, types
+from kling_contract.validation import validate
 
 __all__ = ["PromptProvider", "example", "samples"]
 
@@ -58,15 +60,27 @@ def example(
     """Return a valid payload of a create of `model` (None: the contract's).
 
     It is the same for the same seed and version of this package, on every machine.
-    It has only declared members that are not deprecated. The purpose of a text is read from its description in the schema.
+    It has only declared members that are not deprecated, and breaks no guideline. The purpose of a text is read from its
+    description in the schema.
     """
     known = chosen(contract, revision, model)
     generator = Generator()
     generator.seed_instance(seed)
     fake = PromptProvider(generator)
     rules = resolve(known.request_schema, keep=("description", "examples", "deprecated"))
-    payload: dict[str, Any] = _value(rules, fake, fake.subject())
-    return payload
+    while True:
+        payload: dict[str, Any] = _value(rules, fake, fake.subject())
+        while broken := _warnings(payload, known):
+            helpful = [
+                name
+                for name in payload
+                if name not in rules["required"] and _warnings(_without(payload, name), known) < broken
+            ]
+            if not helpful:  # required members do not go together: all is drawn anew
+                break
+            payload = _without(payload, fake.random_element(tuple(helpful)))
+        else:
+            return payload
 
 
 def samples(
@@ -95,7 +109,18 @@ def samples(
         yield {"payload": broken.payload, "valid": False, "violation": violation}
 
 
+def _warnings(payload: dict[str, Any], contract: Contract) -> int:
+    """Return how many things are wrong with a payload: all are guidelines that it breaks, since the schema allows it."""
+    return len(validate(payload, contract=contract, strictness="strict"))
+
+
+def _without(payload: dict[str, Any], name: str) -> dict[str, Any]:
+    return {member: value for member, value in payload.items() if member != name}
+
+
 def _value(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> Any:
+    if "anyOf" in rules:
+        rules = fake.random_element(tuple(rules["anyOf"]))
     listed = enum_values(rules) or [value for value in rules.get("examples", ()) if is_valid(rules, value)]
     if listed:
         return fake.random_element(tuple(listed))
@@ -127,7 +152,7 @@ def _value(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> Any:
 
 
 def _text(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> str:
-    match _purpose(rules):
+    match purpose(rules):
         case "picture":
             return fake.picture(subject)
         case "sound" | "film" as kind:
@@ -142,21 +167,8 @@ def _text(rules: ResolvedSchema, fake: PromptProvider, subject: str) -> str:
 
 def _is_present(member: ResolvedSchema, fake: PromptProvider) -> bool:
     """Decide whether an optional member is present: a prompt always is, any other one time in three."""
-    is_prompt = types(member)[0] == "string" and _purpose(member) == "scene" and not enum_values(member)
+    is_prompt = types(member)[0] == "string" and purpose(member) == "scene" and not enum_values(member)
     return is_prompt or fake.random_int(1, 3) == 1
-
-
-def _purpose(rules: ResolvedSchema) -> str:
-    described = rules.get("description", "").lower()
-    if re.search(r"\blink to a sound\b", described):
-        return "sound"
-    if re.search(r"\blink to a video\b", described):
-        return "film"
-    if rules.get("format") == "uri" or re.search(r"\b(image|images|frame|link)\b", described):
-        return "picture"
-    if re.search(r"\b(name|id)\b", described):
-        return "name"
-    return "negative_prompt" if re.search(r"\bnot\b", described) else "scene"
 
 
 def _dashed(words: str) -> str:

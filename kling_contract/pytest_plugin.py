@@ -24,6 +24,7 @@ _TOLERATED = "kling_tolerated"
 _FAIL_ON = ("never", "warning")
 _DEFAULTS = {  # by option of FakeServer: help, metavar, and choices
     "revision": ("revision of the contract that fakes follow, or latest", "ID", None),
+    "model": ("model of payloads that name none", "ID", None),
     "scenario": ("scenario of fakes: a shipped name, or a JSON file", "NAME", None),
     "strictness": ("what fakes refuse", None, ("strict", "lax", "off")),
     "progression": ("what moves the generations of fakes on", None, ("time", "immediate", "polls")),
@@ -186,15 +187,15 @@ def _configured(config: pytest.Config) -> dict[str, Any]:
     from_ini: dict[str, Any] = {name: value for name in _DEFAULTS if (value := config.getini(f"kling_{name}"))}
     given = {name: value for name in _DEFAULTS if (value := config.getoption(f"kling_{name}"))}
     options = from_ini | given
-    if not {"revision", "scenario"} & set(options):
+    if not {"revision", "model", "scenario"} & set(options):
         return options
     from fake_server.scenario.scenario import Scenario
     from kling_contract.contract import Contract
     from kling_contract.errors import KlingError
 
     try:
-        if "revision" in options:
-            Contract.load(options["revision"])
+        if {"revision", "model"} & set(options):
+            Contract.load(options.get("revision"), options.get("model"))
         if "scenario" in options:
             folder = config.inipath.parent if config.inipath else config.rootpath
             options["scenario"] = Scenario.load(
@@ -215,8 +216,15 @@ def _options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def _merged(options: Mapping[str, Any], nearer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `options` with `nearer` over them. A contract takes the place of a revision, and the other way round."""
-    replaced = ("contract", "revision") if {"contract", "revision"} & set(nearer) else ()
+    """Return `options` with `nearer` over them.
+
+    A contract takes the place of a revision and a model, and a revision that of a contract.
+    """
+    replaced: set[str] = set()
+    if "contract" in nearer:
+        replaced = {"contract", "revision", "model"}
+    elif "revision" in nearer:
+        replaced = {"contract"}
     return {name: value for name, value in options.items() if name not in replaced} | dict(nearer)
 
 

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     "kling_contract.validation": "contract display errors jsontext violation",
     "kling_contract.reports": "display version violation",
     "kling_contract.mutations": "contract display jsontext schema_values",
-    "kling_contract.payloads": "contract mutations schema_values",
+    "kling_contract.payloads": "contract mutations schema_values validation",
     "kling_contract.strategies": "contract mutations schema_values",
     "kling_contract.client": "clock contract display errors generation redaction validation violation",
     "kling_contract.drift": "contract display errors jsontext schema_values",

@@ -8,12 +8,14 @@ Under `/_fake/` there is
 - `GET scenario`: the scenario, as its file has it.
   `POST scenario` with `"fails"`, `{"name": "fails"}` or the data of a scenario plays that one, and returns it.
 - `GET generations`: `total`, and the newest `generations`, oldest first, each as in the next line.
-- `GET generation?id=ID`: `id`, `status`, `created_at`, `timeline`, `model`, `duration`, `price`, `video_url`, `image_url`, `polls`.
+- `GET generation?id=ID`: `id`, `status`, `created_at`, `timeline`, `revision`, `model`, `duration`, `ratio`, `price`, `video_url`,
+  `image_url`, `polls`.
   `POST generation?id=ID` with `{"timeline": "failure"}`, or a list of steps, reschedules it, and returns the same as GET.
 - `GET journal`: `total`, `dropped`, and the newest `exchanges`, oldest first: `at`, `method`, `url`, `status`,
   `operation`, `generation_id`, `reason`, `violations`.
 - `GET har`: the journal as an HTTP Archive.
-- `GET ledger`: `unit`, `booked`, `pending`, `total`, and the newest `charges`: `generation_id`, `created_at`, `amount`, `state`.
+- `GET ledger`: `unit`, `booked`, `pending`, how many are `unknown`, `total`, and the newest `charges`: `generation_id`, `model`,
+  `created_at`, `amount`, `state`.
 - `POST reset`: forgets all generations and exchanges, begins again with the first scenario, and returns the same as `health`.
 - `GET documents`: `revision`, and the paths of its `documents`; `GET documents/NAME`: one of them.
 

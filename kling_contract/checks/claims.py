@@ -15,11 +15,7 @@ from kling_contract.checks.target import Target
 
 __all__ = ["Claim", "Need", "claim", "claims_of"]
 
-Need = Literal["spent", "play", "hypothesis", "schemathesis"]
-_MISSING = {
-    "spent": "it is not known what the server has billed",
-    "play": "the server cannot be told to let a generation fail",
-}
+Need = Literal["spent", "price", "play", "hypothesis", "schemathesis"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +23,9 @@ class Claim:
     """One promise of the contract. Call it with a target: it raises ContractBroken, or a group of them, if that breaks it.
 
     `place` is where the documents say so, as in `place_of`. `free` claims can be checked without creating anything;
-    `on_paid` ones can be checked on one generation that somebody pays for. `needs` is a member that the target must have, or a
-    package that must be installed (None: neither). `hint` says what to do about a finding ("": nothing special).
+    `on_paid` ones can be checked on one generation that somebody pays for. `needs` is a member that the target must have,
+    "price" (`spent`, and a price that is known), or a package that must be installed (None: nothing).
+    `hint` says what to do about a finding ("": nothing special).
     """
 
     name: str
@@ -45,12 +42,16 @@ class Claim:
 
     def why_skipped(self, target: Target) -> str | None:
         """Return why this cannot be checked on a target; None if it can."""
-        if self.needs is None:
-            return None
-        if self.needs in _MISSING:
-            return _MISSING[self.needs] if getattr(target, self.needs) is None else None
-        missing = f'{self.needs} is not installed: pip install "kling-contract[testing]"'
-        return missing if importlib.util.find_spec(self.needs) is None else None
+        match self.needs:
+            case "spent" | "price" if target.spent is None:
+                return "it is not known what the server has billed"
+            case "price" if target.contract.observed.price.per_second is None:
+                return f"nobody has published what a video of {target.contract.model} costs"
+            case "play" if target.play is None:
+                return "the server cannot be told to let a generation fail"
+            case "hypothesis" | "schemathesis" as package if importlib.util.find_spec(package) is None:
+                return f'{package} is not installed: pip install "kling-contract[testing]"'
+        return None
 
 
 def claim(

@@ -95,7 +95,7 @@ def videos_can_be_had(target: Target) -> None:
             check_video(target, response, ended)
 
 
-@claim(place="observed.json#/price", needs="spent")
+@claim(place="observed.json#/price", needs="price")
 def success_costs_its_price(target: Target) -> None:
     """A generation that succeeds costs what a video of its length does, once."""
     assert target.spent is not None

@@ -21,7 +21,7 @@ _LABELS: Mapping[Severity, str] = {"error": "broken", "warning": "assumed", "not
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """One check of one server. `sent` is the number of requests.
+    """One check of one server, for one model. `sent` is the number of requests.
 
     If several revisions were tried, `revisions` has the number of findings of each, and `revision` is the best. `fail_on` is
     the least severity of a finding that makes a claim count as broken.
@@ -29,6 +29,7 @@ class CheckReport:
 
     server: str
     revision: str
+    model: str
     seed: int
     sent: int
     results: Sequence[CheckResult]
@@ -61,14 +62,20 @@ class CheckReport:
 def lines(report: CheckReport, format: Format) -> Iterator[str]:  # noqa: A002
     """Yield a report line by line, without line ends.
 
-    The JSON is one object: `version` is 1; `server`, `revision`, `seed`, `sent` (requests), `revisions` (findings by revision,
-    if several were tried), `summary` and `results`, each with the fields of a CheckResult and of its Findings.
+    The JSON is one object: `version` is 1; `server`, `revision`, `model`, `seed`, `sent` (requests), `revisions`
+    (findings by revision, if several were tried), `summary` and `results`, each with the fields of a CheckResult and of its
+    Findings.
     """
     if format == "text":
         yield from _text(report)
     elif format == "json":
-        named = {"server": report.server, "revision": report.revision, "seed": report.seed, "sent": report.sent}
-        counted = {"revisions": dict(report.revisions), "summary": report.summary}
+        named = {"server": report.server, "revision": report.revision, "model": report.model}
+        counted = {
+            "seed": report.seed,
+            "sent": report.sent,
+            "revisions": dict(report.revisions),
+            "summary": report.summary,
+        }
         yield json.dumps(
             {"version": 1, **named, **counted, "results": [asdict(result) for result in report.results]}, indent=1
         )
@@ -108,7 +115,7 @@ def _text(report: CheckReport) -> Iterator[str]:
 
 def _summary(report: CheckReport) -> str:
     counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in report.summary.items() if count)
-    return f"{report.server} against {report.revision}: {counts}; {report.sent} requests, --seed {report.seed}"
+    return f"{report.server} against {report.revision}, {report.model}: {counts}; {report.sent} requests, --seed {report.seed}"
 
 
 @dataclass(frozen=True, slots=True)

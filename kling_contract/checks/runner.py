@@ -210,6 +210,7 @@ def check(
     server: str | Target,
     *,
     revision: str | None = None,
+    model: str | None = None,
     allow_create: bool = False,
     spend: int = 0,
     key: str | None = None,
@@ -220,9 +221,10 @@ def check(
     """Return one finding for each promise that a server does not keep; for a mere assumption, with severity "warning".
 
     By default nothing is sent that could create a generation. `allow_create` is for servers that cost nothing; `spend` is a
-    number of generations that are paid for. The rest is as for CheckRun. Raise ServerUnreachable if nobody answers.
+    number of generations that are paid for. `model` is the one that is asked for (None: the default one; a Target's
+    contract has its own). The rest is as for CheckRun. Raise ServerUnreachable if nobody answers.
     """
     creations = None if allow_create else spend
     options: dict[str, Any] = {"key": key, "allow_remote": allow_remote, "time_limit": time_limit, "seed": seed}
-    with CheckRun(server, contract=Contract.load(revision), creations=creations, **options) as run:
+    with CheckRun(server, contract=Contract.load(revision, model), creations=creations, **options) as run:
         return [found for result in run.results() for found in result.findings]

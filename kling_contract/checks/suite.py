@@ -31,6 +31,7 @@ def contract_tests(
     server: str | Callable[[], str | Target],
     *,
     revision: str | None = None,
+    model: str | None = None,
     allow_create: bool = False,
     spend: int = 0,
     key: str | None = None,
@@ -47,7 +48,7 @@ def contract_tests(
     import pytest
 
     creations = None if allow_create else spend
-    contract = Contract.load(revision)
+    contract = Contract.load(revision, model)
     runs = pytest.StashKey[tuple[str | Target, CheckRun]]()
     stopped = pytest.StashKey[str]()
 

@@ -18,6 +18,7 @@ from kling_contract.errors import (
     KlingError,
     ListenError,
     StateError,
+    UnknownModel,
     UnknownRevision,
 )
 from kling_contract.version import __version__
@@ -25,7 +26,7 @@ from kling_contract.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
-_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownRevision)
+_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownModel, UnknownRevision)
 
 
 class _LazyGroup(click.Group):

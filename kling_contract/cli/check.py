@@ -21,6 +21,7 @@ from kling_contract.checks.report import CheckReport, best
 from kling_contract.cli import options
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
+from kling_contract.contract.family import revisions_of
 from kling_contract.errors import ServerUnreachable
 from kling_contract.hosts import root_of
 from kling_contract.redaction import KEY_VARIABLE
@@ -68,6 +69,7 @@ def _within(ctx: click.Context, parameter: click.Parameter, value: float | None)
     metavar="ID",
     help="Revision of the contract, 'latest', or 'all' to learn which one the server speaks.",
 )
+@options.model("Model that is asked for. Default: that of the revision.")
 @options.format_
 @options.report
 @options.fail_on
@@ -89,6 +91,7 @@ def command(
     spend: int,
     yes: bool,
     revision: str | None,
+    model: str | None,
     format_: str,
     report_files: list[tuple[str, Path]],
     fail_on: Severity,
@@ -109,7 +112,9 @@ def command(
         raise click.UsageError("--allow-create creates any number already: use it without --spend")
     if revision == _ALL and spend:
         raise click.UsageError("--spend pays for one revision: name it instead of 'all'")
-    contracts = [Contract.load(name) for name in (revisions() if revision == _ALL else [revision])]
+    if har is not None and model is not None:
+        raise click.UsageError("--model is for servers: in a recording each create names its own model")
+    contracts = _contracts(revision, model)
     if url is None:
         assert har is not None
         outputs = options.open_outputs(ctx, format_, report_files)
@@ -135,6 +140,14 @@ def command(
     ctx.exit(0 if kept and written else 1)
 
 
+def _contracts(revision: str | None, model: str | None) -> list[Contract]:
+    """Return the contracts to check: one, or with "all" those of every revision that has the model."""
+    if revision != _ALL:
+        return [Contract.load(revision, model)]
+    names = revisions() if model is None else revisions_of(model)
+    return [Contract.load(name, model) for name in names] or [Contract.load(None, model)]  # which raises UnknownModel
+
+
 def _check_server(url: str, contracts: Sequence[Contract], time_limit: float | None, **settings: Any) -> CheckReport:
     """Check a server against each of several contracts, within one time limit. Return the report of the best."""
     from kling_contract.checks.runner import CheckRun
@@ -149,7 +162,9 @@ def _check_server(url: str, contracts: Sequence[Contract], time_limit: float | N
             _progress(str(contract.revision), len(run.claims)) as show,
         ):
             results = tuple(run.results(show))
-        tried[contract.revision.id] = CheckReport(url, contract.revision.id, run.seed, run.sent, results)
+        tried[contract.revision.id] = CheckReport(
+            url, contract.revision.id, contract.model, run.seed, run.sent, results
+        )
     counts = {name: len(report.findings) for name, report in tried.items()}
     return replace(tried[best(counts)], revisions=counts if len(counts) > 1 else {})
 
@@ -199,7 +214,7 @@ def _confirm(contract: Contract, spend: int, url: str) -> None:
     price = contract.price(seconds)
     cost = "an unknown price" if price is None else f"{price * spend:,.0f} {contract.observed.price.unit}"
     generations = f"{spend} generation{'s' * (spend > 1)} of {seconds:g} s"
-    question = f"{generations} at {url} cost {cost}, as documented on {contract.revision}"
+    question = f"{generations} by {contract.model} at {url} cost {cost}, as documented on {contract.revision}"
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question}; say --yes to go on")
     click.confirm(f"{question}. Go on?", abort=True, err=True)

@@ -15,6 +15,8 @@ from kling_contract.cli import options
 from kling_contract.client import Client, Generation
 from kling_contract.client.fields import IMAGE, build_payload
 from kling_contract.contract import Contract
+from kling_contract.contract.family import contract_for
+from kling_contract.contract.operation import MODEL
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
 from kling_contract.redaction import KEY_VARIABLE
@@ -26,6 +28,7 @@ __all__ = ["command"]
 
 @click.command("generate")
 @click.argument("payload", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@options.model("Model that makes the video. Default: that of the revision.")
 @click.option("--image", metavar="FILE|URL", help="First frame: a local image, a link, or a data URI.")
 @click.option("--prompt", metavar="TEXT", help="What should happen.")
 @click.option("--duration", type=int, metavar="SECONDS", help="Length of the video.")
@@ -54,6 +57,7 @@ __all__ = ["command"]
 @options.revision
 def command(
     payload: Path | None,
+    model: str | None,
     image: str | None,
     prompt: str | None,
     duration: int | None,
@@ -81,11 +85,14 @@ def command(
         if IMAGE in named:
             raise click.UsageError(f"give --image or --field {IMAGE}=…, not both")
         given.pop(IMAGE, None)
-    given |= {name: value for name, value in {"prompt": prompt, "duration": duration}.items() if value is not None}
+    options_given = {MODEL: model, "prompt": prompt, "duration": duration}
+    given |= {name: value for name, value in options_given.items() if value is not None}
     given |= named
     if not given and image is None:
         raise click.UsageError("there is no payload: give a file, or --image and --prompt")
     contract = Contract.load(revision)
+    if model is not None and contract_for(contract, model) is None:
+        contract.for_model(model)  # raises UnknownModel, with the nearest
     display = _ProgressDisplay(real_time=live)
     with (
         _live(contract, strictness, fail_on)
@@ -100,7 +107,7 @@ def command(
         with display:
             generation = client.generate(body, timeout=timeout, on_progress=display.progress)
             display.stop()
-            _print_result(contract, body, generation, live=live)
+            _print_result(contract_for(contract, str(body.get(MODEL))), body, generation, live=live)
             if output is not None:
                 _save(client, generation, output)
 
@@ -182,11 +189,15 @@ def _save(client: Client, generation: Generation, output: Path) -> None:
     click.echo(f"saved {path} ({path.stat().st_size:,} bytes)")
 
 
-def _print_result(contract: Contract, body: Mapping[str, Any], generation: Generation, *, live: bool) -> None:
+def _print_result(contract: Contract | None, body: Mapping[str, Any], generation: Generation, *, live: bool) -> None:
+    """Print how it ended, and its price by the contract of its model (None: no revision knows the model)."""
     click.echo(f"generation {generation.id}: {generation.status}")
     if live:
         if generation.video and generation.video.url:
             click.echo(f"video {generation.video.url}")
+        return
+    if contract is None:
+        click.echo("nobody knows this model and its price; the fake bills nothing")
         return
     seconds = contract.video_seconds(body)
     amount = contract.price(seconds)

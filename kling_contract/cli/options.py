@@ -21,6 +21,7 @@ __all__ = [
     "fail_on",
     "format_",
     "format_among",
+    "model",
     "open_outputs",
     "report",
     "report_among",
@@ -157,6 +158,11 @@ def revision(command: C) -> C:
         metavar="ID",
         help=f"Revision of the contract, or 'latest'. Default: ${REVISION_VARIABLE}, or the first one documented.",
     )(command)
+
+
+def model(help_: str) -> Callable[[C], C]:
+    """Return a decorator that adds --model, with `help_` as the beginning of its help."""
+    return click.option("--model", metavar="ID", help=f"{help_} `schema --models` lists them.")
 
 
 def strictness(command: C) -> C:

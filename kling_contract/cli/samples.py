@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from kling_contract.cli import options
+from kling_contract.contract import Contract
 
 __all__ = ["command"]
 
@@ -24,7 +25,8 @@ __all__ = ["command"]
     help="Write one file per sample into this folder.",
 )
 @options.revision
-def command(valid: int, invalid: int, seed: int, output: Path | None, revision: str | None) -> None:
+@options.model("Model that the payloads are for. Default: that of the revision.")
+def command(valid: int, invalid: int, seed: int, output: Path | None, revision: str | None, model: str | None) -> None:
     """Write sample payloads, each with the verdict that a validator must reach.
 
     They go to standard output as JSON Lines, or with --output into a folder, one file each. A sample is an object with the
@@ -37,9 +39,10 @@ def command(valid: int, invalid: int, seed: int, output: Path | None, revision: 
     except ModuleNotFoundError as missing:
         raise click.UsageError(f"samples needs {missing.name}: install kling-contract[testing]") from missing
 
+    contract = Contract.load(revision, model)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-    for number, sample in zip(count(1), samples(valid, invalid, seed, revision=revision), strict=False):
+    for number, sample in zip(count(1), samples(valid, invalid, seed, contract=contract), strict=False):
         text = json.dumps(sample, ensure_ascii=False)
         if output is None:
             click.echo(text)

@@ -64,6 +64,7 @@ class _Number(click.FloatRange):
 )
 @options.strictness
 @options.revision
+@options.model("Model of payloads that name none, with --strictness off. All models are served.")
 @click.option("--api-key", metavar="KEY", envvar="KLING_FAKE_API_KEY", help="Accept only this API key, instead of any.")
 @options.seed("The same seed gives the same generation ids.", default=0)
 @click.option(
@@ -93,6 +94,7 @@ def command(
     rate: float,
     strictness: Strictness,
     revision: str | None,
+    model: str | None,
     api_key: str | None,
     seed: int,
     body_limit: float,
@@ -132,6 +134,7 @@ def command(
 
     fake = FakeServer(
         revision=revision,
+        model=model,
         scenario=scenario,
         progression=progression,
         strictness=strictness,

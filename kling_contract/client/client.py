@@ -50,6 +50,7 @@ class _Base(Generic[H]):
         clock: Clock | None = None,
         contract: Contract | None = None,
         revision: str | None = None,
+        model: str | None = None,
         strictness: Strictness = "lax",
         fail_on: Severity = "error",
         retries: int = 5,
@@ -68,7 +69,7 @@ class _Base(Generic[H]):
         if retries < 0:
             raise ValueError(f"retries must be 0 or more, not {retries}")
         key = Key(api_key)
-        contract = chosen(contract, revision)
+        contract = chosen(contract, revision, model)
         base_url = _checked_url(contract.base_url if base_url is None else base_url)
         self._own_http: Any = None
         if adapter is None:  # only now, so that no error above leaves it open
@@ -95,6 +96,7 @@ class _Base(Generic[H]):
         clock: Clock | None = None,
         contract: Contract | None = None,
         revision: str | None = None,
+        model: str | None = None,
         strictness: Strictness = "lax",
         fail_on: Severity = "error",
         retries: int = 5,
@@ -120,6 +122,7 @@ class _Base(Generic[H]):
             clock=clock,
             contract=contract,
             revision=revision,
+            model=model,
             strictness=strictness,
             fail_on=fail_on,
             retries=retries,
@@ -136,7 +139,8 @@ class Client(_Base[Http]):
     AIMLAPI_KEY. `http` is a client of httpx or httpx2 to send through; it stays open, and its settings are not
     changed (None: one of our own, closed with this one). `base_url` is the address of the service (None: that
     of the contract). `clock` is what waits use (None: the system's). `contract`, or else `revision`, says what the
-    service understands (None: the default revision). `strictness` is how a payload is validated before it is
+    service understands (None: the default revision). `model` is that of payloads that name none (None: that of the
+    contract). `strictness` is how a payload is validated before it is
     sent: see `validate`. `fail_on` is the least severity that keeps it from being sent: "warning" also refuses
     what is undeclared, deprecated or only tolerated. `retries` is how often one request is repeated at most,
     after 1, 2, 4 … seconds or when the service says; a create is repeated only if it certainly did nothing.

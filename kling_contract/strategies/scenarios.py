@@ -25,9 +25,11 @@ _FIELDS = st.dictionaries(
 )
 
 
-def scenarios(*, contract: Contract | None = None, revision: str | None = None) -> SearchStrategy[dict[str, Any]]:
+def scenarios(
+    *, contract: Contract | None = None, revision: str | None = None, model: str | None = None
+) -> SearchStrategy[dict[str, Any]]:
     """Draw scenarios in their JSON form: an observed or a drawn timeline, and up to three faults."""
-    return _scenarios(chosen(contract, revision))
+    return _scenarios(chosen(contract, revision, model))
 
 
 @functools.lru_cache(maxsize=32)

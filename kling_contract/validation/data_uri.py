@@ -86,7 +86,10 @@ class _Content:
         first, last = at // 3 * 4, (at + count + 2) // 3 * 4
         digits = self._text[self._start + first : min(self._start + last, self._end)]
         found = binascii.a2b_base64(digits + "=" * (-len(digits) % 4), strict_mode=True)
-        return found[at % 3 : at % 3 + count]
+        wanted = found[at % 3 : at % 3 + count]
+        if len(wanted) < count:
+            raise ValueError("padding inside of the base64")
+        return wanted
 
     def unpack(self, layout: str, at: int) -> tuple[Any, ...]:
         """Return the values that stand at `at`, as `struct` lays them out."""

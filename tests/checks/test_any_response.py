@@ -95,7 +95,7 @@ def reported(server: Callable[[httpx.Request], httpx.Response] | str, creations:
             results = list(run.results())
     except ServerUnreachable as unreachable:
         return [str(unreachable)]
-    report = CheckReport(url, CONTRACT.revision.id, seed, run.sent, results)
+    report = CheckReport(url, CONTRACT.revision.id, CONTRACT.model, seed, run.sent, results)
     return ["\n".join(lines(report, format_)) for format_ in FORMATS]
 
 

@@ -196,7 +196,7 @@ ENDS = (b"", b'", "id": "x"}', b'"} x', b"\xff")
 
 def reported(results: list[CheckResult]) -> str:
     """Return the reports of a check in all formats, one after the other."""
-    report = CheckReport("http://127.0.0.1:1", CONTRACT.revision.id, 0, 1, results)
+    report = CheckReport("http://127.0.0.1:1", CONTRACT.revision.id, CONTRACT.model, 0, 1, results)
     formats: tuple[Format, ...] = get_args(Format)
     return "\n".join(line for each in formats for line in lines(report, each))
 

@@ -129,7 +129,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text()
     | st.sampled_from([MODEL, *STATUS]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from([*entry(), "data"]), inner),
@@ -217,10 +217,10 @@ def test_a_withdrawn_model(creations: int | None) -> None:
         assert (reason is not None and "withdrawn" in reason) == (claim not in free)
     assert [found for each in others for found in each.findings] == []
     assert not fake.generations
-    report = CheckReport("", CONTRACT.revision.id, 0, 0, [first, *others])
+    report = CheckReport("", CONTRACT.revision.id, CONTRACT.model, 0, 0, [first, *others])
     assert report.kept
     assert sum(report.summary.values()) == len(others)
-    assert not CheckReport("", CONTRACT.revision.id, 0, 0, [first, *others], fail_on="notice").kept
+    assert not CheckReport("", CONTRACT.revision.id, CONTRACT.model, 0, 0, [first, *others], fail_on="notice").kept
 
 
 def test_a_replaced_model() -> None:
@@ -239,7 +239,7 @@ def test_every_report_has_the_notice() -> None:
     """The notice is in each format, and first in the text."""
     server = answering(retiring(FakeServer(api_key=KEY), entry()))
     with CheckRun(server, seed=0) as run:
-        report = CheckReport("http://x", CONTRACT.revision.id, 0, run.sent, list(run.results()))
+        report = CheckReport("http://x", CONTRACT.revision.id, CONTRACT.model, 0, run.sent, list(run.results()))
     for format_ in FORMATS:
         assert f"{MODEL} as withdrawn" in "\n".join(lines(report, format_))
     assert next(lines(report, "text")).startswith("notice")

@@ -29,7 +29,7 @@ RESULTS = [
     CheckResult(claim="it-ends", description="It ends.", skipped="the time is over", incomplete=True),
     CheckResult(claim="it-begins", description="It begins."),
 ]
-REPORT = CheckReport("http://localhost", "2025-04-25", 7, 12, RESULTS)
+REPORT = CheckReport("http://localhost", "2025-04-25", "kling-video/v1/pro/image-to-video", 7, 12, RESULTS)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -58,5 +58,9 @@ def test_the_summary_counts_claims() -> None:
     assert REPORT.summary == {"kept": 1, "broken": 1, "not_as_assumed": 0, "skipped": 2}
     assert json.loads("\n".join(lines(REPORT, "json")))["summary"] == REPORT.summary
     assert not REPORT.kept
-    assert CheckReport("http://localhost", "2025-04-25", 7, 12, [RESULTS[1], RESULTS[3]]).kept
-    assert not CheckReport("http://localhost", "2025-04-25", 7, 12, [RESULTS[2]]).kept
+    assert CheckReport(
+        "http://localhost", "2025-04-25", "kling-video/v1/pro/image-to-video", 7, 12, [RESULTS[1], RESULTS[3]]
+    ).kept
+    assert not CheckReport(
+        "http://localhost", "2025-04-25", "kling-video/v1/pro/image-to-video", 7, 12, [RESULTS[2]]
+    ).kept

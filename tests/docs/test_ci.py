@@ -33,7 +33,7 @@ ELSEWHERE = r"https://raw\.githubusercontent\.com/\S+"
 
 def published() -> dict[str, dict[str, Any]]:
     """Return the provider's pages of the newest revision by their paths: one operation each, and no word of aliases."""
-    whole = Contract.load("latest").bundled()
+    whole = Contract.load("latest").bundled_for_model()
     (path,) = whole["paths"]
     return {
         name: {**whole, "paths": {path: {method: {**whole["paths"][path][method], "operationId": "_of_the_path"}}}}

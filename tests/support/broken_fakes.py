@@ -167,7 +167,7 @@ def by_document(name: str, wrong: str, noticed_by: Claim, change: Callable[[dict
 
     def fake() -> FakeServer:
         documents = {name: CONTRACT.document(name) for name in ("openapi.json", "observed.json", *CONTRACT.schemas)}
-        change(documents["create-request.schema.json"])
+        change(documents[CONTRACT.request_document])
         return FakeServer(api_key=KEY, contract=Contract(documents))
 
     BROKEN.append(Broken(name, wrong, noticed_by, fake, lambda fake, target: replace(target, contract=CONTRACT)))

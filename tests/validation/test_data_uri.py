@@ -363,3 +363,13 @@ def test_an_embedded_file_is_a_value() -> None:
     """What is found compares by value and can not be changed."""
     assert held(CAT) == held(CAT)
     assert len({held(CAT), held(CAT), held(FILM)}) == 2
+
+
+def test_padding_inside_of_a_film_tells_no_length() -> None:
+    """A box that is cut short by padding in the middle of the base64 leaves the film without a length, and no exception."""
+    digits = base64.b64encode(FILM).decode()
+    whole = embedded_in(f"data:video/mp4;base64,{digits}")
+    assert whole is not None
+    for at in range(4, 400, 4):
+        found = embedded_in(f"data:video/mp4;base64,{digits[: at + 2]}=={digits[at + 4 :]}")
+        assert found is None or found.seconds in (None, whole.seconds)

@@ -147,7 +147,7 @@ def test_a_hint_does_not_tell_a_key() -> None:
     operation = fake.contract.create
     slip = fake.contract.request_schema["required"][-1] + "_here"
     sent = Headers({"content-type": operation.media_type or "", **authorization(slip)})
-    body = json.dumps({slip: 1}).encode()
+    body = json.dumps({"model": fake.contract.model, slip: 1}).encode()
     fake.handle(Request("POST", fake.contract.base_url + operation.path, sent, body))
     hints = [violation.hint for violation in fake.journal[0].violations]
     assert any(hint and "***" in hint for hint in hints)

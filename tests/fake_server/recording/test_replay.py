@@ -259,12 +259,14 @@ def test_timelines_are_those_that_were_seen(polls: list[tuple[int, str]]) -> Non
         assert generation.timeline.status_at(at) == then[-1]
 
 
-def test_an_archive_without_creates_says_where_they_are() -> None:
-    """An archive of another revision is refused with the revision to choose; one without any create is refused as well."""
+def test_an_archive_of_another_revision_is_replayed() -> None:
+    """Creates of another revision are repeated, on the path of theirs; an archive without any create is refused."""
     latest = Contract.load("latest")
     har = recorded(revision=latest.revision.id).journal.har()
-    with pytest.raises(DocumentError, match=f"{latest.revision}.*choose that revision"):
-        FakeServer(replay=har)
+    fake = FakeServer(replay=har)
+    assert fake.handle(creating(latest)).status == latest.create.success
+    (generation,) = fake.generations
+    assert fake.handle(polling(latest, generation)).status == latest.get.success
     har["log"]["entries"] = har["log"]["entries"][1:]
     with pytest.raises(DocumentError, match="no create"):
         FakeServer(replay=har, revision=latest.revision.id)

@@ -167,7 +167,10 @@ def test_another_revision_is_recognised() -> None:
     latest = Contract.load("latest")
     har = run(latest.revision.id, "http://localhost:8080").journal.har()
     judged = validate_recording(har)
-    assert {found.rule for each in judged for found in each.violations} >= {"path"}
+    found = {(each.rule, each.severity) for result in judged for each in result.violations}
+    assert found == {("revision", "warning")}
+    strict = validate_recording(har, strictness="strict")
+    assert {(each.rule, each.part) for result in strict for each in result.violations} >= {("revision", "path")}
     assert not [each for each in validate_recording(har, contract=latest) if each.violations]
     for entry in har["log"]["entries"]:
         entry["request"]["url"] = "http://localhost:8080/elsewhere"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kling_contract.contract.revision import Contract, revisions
 
-__all__ = ["contract_for", "contract_on", "models", "paths", "revisions_of"]
+__all__ = ["contract_for", "contract_on", "contracts_on", "models", "paths", "revisions_of"]
 
 
 def contract_for(contract: Contract, model: str, path: str | None = None) -> Contract | None:
@@ -26,6 +26,16 @@ def contract_on(contract: Contract, path: str) -> Contract | None:
     """Return the contract that describes `path` if `contract` was chosen, in the same order; None if no revision does."""
     found = _first(contract, lambda other: path in other.paths)
     return None if found is None else found.paths[path]
+
+
+def contracts_on(contract: Contract, path: str) -> list[Contract]:
+    """Return the contracts that may describe the answer to a poll on `path` if `contract` was chosen.
+
+    It is that of the chosen revision if it describes the path; else those of all revisions that do.
+    """
+    if path in contract.paths:
+        return [contract.paths[path]]
+    return [other.paths[path] for other in _order(contract) if path in other.paths]
 
 
 def paths(contract: Contract) -> Mapping[str, Contract]:

@@ -120,13 +120,14 @@ def test_documents_of_your_own_stand_alone(tmp_path: Path) -> None:
         (
             "2025-04-25",
             "kling-video/v1.6/pro/text2video",
-            "there is no model 'kling-video/v1.6/pro/text2video' in revision 2025-04-25; "
-            "did you mean kling-video/v1.6/pro/text-to-video?",
+            "no revision has a model 'kling-video/v1.6/pro/text2video'; "
+            "the nearest is kling-video/v1.6/pro/text-to-video",
         ),
         (
-            "2025-12-18",
-            "kling",
-            "there is no model 'kling' in revision 2025-12-18; one of its models is kling-video/v1/pro/image-to-video",
+            "2025-04-25",
+            "klingai/v2.5-turbo-pro-text-to-vido",
+            "no revision has a model 'klingai/v2.5-turbo-pro-text-to-vido'; "
+            "the nearest is klingai/v2.5-turbo/pro/text-to-video of revision 2025-11-11, 2025-12-18, 2026-08-21, 2026-08-30",
         ),
         (
             "2025-04-25",
@@ -136,7 +137,7 @@ def test_documents_of_your_own_stand_alone(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_model_of_a_revision_leads_to_one(revision: str, model: str, message: str) -> None:
-    """UnknownModel says which revision has the model, or else which model of this one was probably meant."""
+    """UnknownModel says which revision has the model, or else which model was probably meant."""
     with pytest.raises(UnknownModel) as wrong:
         Contract.load(revision, model=model)
     assert str(wrong.value) == message

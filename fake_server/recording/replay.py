@@ -119,7 +119,7 @@ class Recordings:
                 f"{exchange.request.method} {exchange.request.target.path} was answered by status {exchange.reply.status}, "
                 "which cannot be repeated: an answer has a status from 200 to 599"
             )
-        seen = _seen(exchange) if reply.status == operation.success else None
+        seen = _seen(exchange) if 200 <= reply.status < 300 else None
         if operation.id == contract.create.id:
             made = None
             if seen is not None:

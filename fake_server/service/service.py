@@ -22,6 +22,7 @@ from kling_contract.contract.models import known_models
 from kling_contract.contract.operation import MODEL
 from kling_contract.errors import DocumentError
 from kling_contract.validation.messages import CheckedCall, check_call, no_operation
+from kling_contract.validation.unknown_model import served_models
 from kling_contract.violation import Strictness, Violation
 
 __all__ = ["Progression", "Service"]
@@ -209,7 +210,14 @@ class Service:
         model = payload.get(MODEL) if isinstance(payload, Mapping) else None
         if self._lists.serves(model, now) or _WITHDRAWN not in self._contract.observed.refusals.reasons:
             return violations
-        withdrawn = Violation("/model", "withdrawn", f"{model} is withdrawn: the service does not have it any more")
+        served = [other for other in served_models(self._contract, payload) if self._lists.serves(other, now)]
+        withdrawn = Violation(
+            "/model",
+            "withdrawn",
+            f"{model} is withdrawn: the service does not have it any more",
+            limit=served,
+            schema={"type": "string", "enum": served},
+        )
         before = [violation for violation in violations if violation.reason != "invalid_body"]
         return [*before, withdrawn, *violations[len(before) :]]
 

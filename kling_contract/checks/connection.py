@@ -12,7 +12,6 @@ import httpx
 from kling_contract.checks.deadline import BoundedClock, Deadline, DeadlineExceeded
 from kling_contract.checks.guard import ClientTransport, CreationGuard, NoCookies, excerpt, why_silent
 from kling_contract.checks.lists import Retired, ask_for_deprecations
-from kling_contract.checks.restricted import MODEL
 from kling_contract.checks.steering import FakeControl
 from kling_contract.checks.target import Target
 from kling_contract.contract import Contract
@@ -115,15 +114,13 @@ class Connection:
 
     def _ask_for_the_model(self) -> None:
         """Ask what the server says of the end of the model, unless the time is over."""
-        model = self.target.minimal_payload().get(MODEL)
         try:
             left = self._deadline.remaining()
         except DeadlineExceeded:
             return
-        if isinstance(model, str):
-            self.retired, self._asked = ask_for_deprecations(
-                self._inner, self.target.origin, model, key=self.target.key, seconds=left
-            )
+        self.retired, self._asked = ask_for_deprecations(
+            self._inner, self.target.origin, self.target.contract.model, key=self.target.key, seconds=left
+        )
 
     def close(self) -> None:
         """Close every connection."""

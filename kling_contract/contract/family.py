@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kling_contract.contract.revision import Contract, revisions
 
-__all__ = ["contract_for", "contract_on", "paths", "revisions_of"]
+__all__ = ["contract_for", "contract_on", "contracts_on", "models", "paths", "revisions_of"]
 
 
 def contract_for(contract: Contract, model: str, path: str | None = None) -> Contract | None:
@@ -28,10 +28,25 @@ def contract_on(contract: Contract, path: str) -> Contract | None:
     return None if found is None else found.paths[path]
 
 
+def contracts_on(contract: Contract, path: str) -> list[Contract]:
+    """Return the contracts that may describe the answer to a poll on `path` if `contract` was chosen.
+
+    It is that of the chosen revision if it describes the path; else those of all revisions that do.
+    """
+    if path in contract.paths:
+        return [contract.paths[path]]
+    return [other.paths[path] for other in _order(contract) if path in other.paths]
+
+
 def paths(contract: Contract) -> Mapping[str, Contract]:
     """Return all paths that any revision describes, each with the contract that `contract_on` returns for it."""
     known = dict.fromkeys(path for other in _order(contract) for path in other.paths)
     return {path: found for path in known if (found := contract_on(contract, path)) is not None}
+
+
+def models(contract: Contract) -> list[str]:
+    """Return the ids of the models that any revision documents, in the same order of revisions."""
+    return list(dict.fromkeys(model for other in _order(contract) for model in other.models))
 
 
 def revisions_of(model: str, path: str | None = None) -> list[str]:

@@ -8,7 +8,12 @@ from typing import Any
 
 from kling_contract.contract.documents import SCHEMAS, read_json
 
-__all__ = ["facts_about", "known_models"]
+__all__ = ["aliases_of", "facts_about", "known_models"]
+
+
+def aliases_of(model: str) -> list[str]:
+    """Return the other ids of a model, in whatever revision."""
+    return [alias["id"] for alias in facts_about(model).get("aliases", ())]
 
 
 def facts_about(model: str) -> Mapping[str, Any]:

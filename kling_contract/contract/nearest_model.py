@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-__all__ = ["nearest_models"]
+__all__ = ["misfit", "nearest_models"]
 
 _SYNONYMS = {"std": "standard", "i2v": "image", "t2v": "text", "image2video": "image", "text2video": "text"}
 _SAY_NOTHING = frozenset({"kling", "klingai", "kwaivgi", "fal", "ai", "video", "to", "generate"})
@@ -34,7 +34,7 @@ def nearest_models(
     if best == 0.0:
         return []
     nearest = [model for model, score in scores.items() if score == best]
-    misfits = {model: _misfit(fields, schema_of(model)) if schema_of else 0 for model in nearest}
+    misfits = {model: misfit(fields, schema_of(model)) if schema_of else 0 for model in nearest}
     fitting = [model for model in nearest if misfits[model] == min(misfits.values())]
     chosen: list[str] = []
     for model in sorted(fitting, key=lambda model: -_likeness(asked, model)):
@@ -43,7 +43,7 @@ def nearest_models(
     return chosen[:_MOST]
 
 
-def _misfit(fields: Collection[str], schema: Mapping[str, Any]) -> int:
+def misfit(fields: Collection[str], schema: Mapping[str, Any]) -> int:
     """Return how many of the fields the schema does not declare, and how many it requires that are not among them."""
     return len(set(fields) - set(schema["properties"])) + len(set(schema.get("required", ())) - set(fields))
 

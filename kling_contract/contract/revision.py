@@ -14,7 +14,7 @@ from typing import Any
 from kling_contract.contract.bundle import bundle, narrowed
 from kling_contract.contract.documents import SCHEMAS, Folder, read_json
 from kling_contract.contract.lifecycle import Lifecycle
-from kling_contract.contract.models import facts_about
+from kling_contract.contract.models import aliases_of, facts_about
 from kling_contract.contract.nearest_model import nearest_models
 from kling_contract.contract.observed import Observed
 from kling_contract.contract.operation import CREATE, GET, MODEL, Operation, Route, routes
@@ -368,7 +368,7 @@ def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
     if with_it:
         return f"revision {revision} has no model {asked!r}; it is one of revision {', '.join(with_it)}"
     everywhere = dict.fromkeys([*known, *(model for other in revisions() for model in _load(other).models)])
-    near = nearest_models(asked, everywhere)
+    near = nearest_models(asked, everywhere, aliases_of=aliases_of)
     if not near:
         return f"no revision has a model {asked!r}; `kling-contract schema --models` lists those that there are"
     where = [] if near[0] in known else [other for other in revisions() if near[0] in _load(other).models]

@@ -12,7 +12,10 @@ from kling_contract.drift.openapi import ApiDocument, Body, Endpoint, Route
 from kling_contract.drift.pairing import pair_operations
 from kling_contract.drift.schema_changes import differences
 
-__all__ = ["Change", "Part", "breaks", "diff"]
+__all__ = ["OBSERVED_ONLY", "Change", "Part", "breaks", "diff"]
+
+OBSERVED_ONLY = " (observed only, never published)"
+"""How the description of a change ends that breaks nothing, since nobody promised what changed."""
 
 Part = Literal["endpoint", "query", "request", "response", "refusal"]
 
@@ -50,14 +53,18 @@ class Change:
         return next((breakage for breakage in BREAKAGES if breakage in (self.requests, self.responses)), None)
 
 
-def diff(old: Contract | ApiDocument, new: Contract | ApiDocument) -> list[Change]:
+def diff(old: Contract | ApiDocument, new: Contract | ApiDocument, *, model: str | None = None) -> list[Change]:
     """Return what changed from `old` to `new`, operation by operation, in the order of the old document.
+
+    Documents are compared as they describe `model`. None means the model of a contract, if one of the two is a contract, and
+    otherwise all models at once; `diff_family` compares model by model. A document that names other models, but not that of the
+    contract, is compared as it is.
 
     Operations are paired by their id, else by method and path or alias, else by the most similar path. A revision describes
     only its own operations: what else a document has is not a change. A change that two operations share is listed once.
-    Raise DocumentError for a document that cannot be compared.
+    Raise DocumentError for a document that cannot be compared, and UnknownModel if one of the two has no such `model`.
     """
-    before, after = (state if isinstance(state, ApiDocument) else ApiDocument.of(state) for state in (old, new))
+    before, after = (_as_document(state, model, other) for state, other in ((old, new), (new, old)))
     merged: list[Change] = []
     for change in _changes(before, after):
         for position, same in enumerate(merged):
@@ -72,6 +79,15 @@ def diff(old: Contract | ApiDocument, new: Contract | ApiDocument) -> list[Chang
 def breaks(changes: Iterable[Change]) -> bool:
     """Return whether any of the changes is breaking on every server, strict or not."""
     return any(change.worst == "breaking" for change in changes)
+
+
+def _as_document(state: Contract | ApiDocument, model: str | None, other: Contract | ApiDocument) -> ApiDocument:
+    """Return what is compared with `other`: the document for `model`, or if that is None for the model of a contract."""
+    if isinstance(state, Contract):
+        return ApiDocument.of(state if model is None else state.for_model(model))
+    if model is None and isinstance(other, Contract) and other.model in state.models:
+        model = other.model
+    return state if model is None else state.for_model(model)
 
 
 def _changes(old: ApiDocument, new: ApiDocument) -> Iterator[Change]:
@@ -193,7 +209,7 @@ def _compare_media_types(name: str, part: Part, old: Body, new: Body) -> Iterato
 
 
 def _only_observed(change: Change) -> Change:
-    return replace(change, responses=None, description=f"{change.description} (observed only, never published)")
+    return replace(change, responses=None, description=change.description + OBSERVED_ONLY)
 
 
 def _of_endpoint(name: str, kind: str, was: Any, now: Any, requests: Breakage, description: str) -> Change:

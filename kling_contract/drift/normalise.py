@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kling_contract.drift.document import JsonDocument, JsonType
+from kling_contract.drift.models import is_for, models_named
 from kling_contract.jsontext.pointer import to_pointer
 from kling_contract.schema_values.boundaries import LIMITS
 from kling_contract.schema_values.formats import EXAMPLES
@@ -31,13 +32,17 @@ _EXPECTED: dict[str, tuple[JsonType, ...]] = {
 """The types of the keywords that are taken apart here. jsonschema-rs checks all others afterwards."""
 
 
-def normalise(schema: Any, document: JsonDocument, place: str, *, trail: tuple[str, ...] = ()) -> Schema:
+def normalise(
+    schema: Any, document: JsonDocument, place: str, *, model: str | None = None, trail: tuple[str, ...] = ()
+) -> Schema:
     """Return a schema of an OpenAPI document as JSON Schema, without references and with nothing but what can be compared.
 
     It keeps rules, defaults and deprecations. References are followed; one that leads back to itself (`trail` has those
     followed so far) allows anything. `allOf` is merged; alternatives become one `anyOf` with nothing beside it; `nullable`
     and a boolean `exclusiveMinimum`, as 3.0 has them, become what 3.1 has. Rules whose effect cannot be determined
     are kept under names that begin with x-: a comparison can only say that they differ.
+
+    `model` is a model that the schema names: only what is for it is kept, and its id is the only one (None: all is kept).
 
     Raise DocumentError, with the place, for a keyword of the wrong type.
     """
@@ -50,15 +55,25 @@ def normalise(schema: Any, document: JsonDocument, place: str, *, trail: tuple[s
     def inner(part: Any, *path: str | int) -> Schema:
         return normalise(part, document, place + to_pointer(path), trail=trail)
 
+    def same(part: Any, *path: str | int) -> Schema:
+        return normalise(part, document, place + to_pointer(path), model=model, trail=trail)
+
     rules = _own_rules(schema, inner)
     ref = schema.get("$ref")
     if ref is not None and ref not in trail:
-        rules = _both(normalise(document.at(ref), document, ref, trail=(*trail, ref)), rules)
+        rules = _both(normalise(document.at(ref), document, ref, model=model, trail=(*trail, ref)), rules)
     for position, part in enumerate(schema.get("allOf", ())):
-        rules = _both(rules, inner(part, "allOf", position))
+        rules = _both(rules, same(part, "allOf", position))
     for keyword in ("anyOf", "oneOf"):
-        if alternatives := [inner(part, keyword, position) for position, part in enumerate(schema.get(keyword, ()))]:
+        alternatives = [
+            same(part, keyword, position)
+            for position, part in enumerate(schema.get(keyword, ()))
+            if model is None or is_for(model, part, schema, document)
+        ]
+        if alternatives:
             rules = _both(rules, _any_of(alternatives))
+    if model is not None and not trail and model in models_named(schema, document):
+        rules = _both(rules, {"properties": {"model": {"enum": [model]}}})
     return _with_null(rules) if schema.get("nullable") is True else rules
 
 

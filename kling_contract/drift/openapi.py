@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ import jsonschema_rs
 
 from kling_contract.contract import Contract
 from kling_contract.contract.observed import Tolerated
+from kling_contract.display import nearest
 from kling_contract.drift.document import JsonDocument
+from kling_contract.drift.models import models_named
 from kling_contract.drift.normalise import Schema, normalise
-from kling_contract.errors import DocumentError, InvalidJson
+from kling_contract.errors import DocumentError, InvalidJson, UnknownModel
 from kling_contract.jsontext.parser import parse
 from kling_contract.jsontext.pointer import to_pointer
 
@@ -64,7 +67,8 @@ class ApiDocument:
     """An OpenAPI 3.x document that can be compared. `name` is its name in messages, `servers` are its base URLs.
 
     `tolerated` are the deviations that the service is known to accept, as `observed.json` lists them. `is_revision` is True
-    for this project's own documents, which describe a few operations of a larger API.
+    for this project's own documents, which describe a few operations of a larger API. `model` is the id of the model that it
+    is narrowed to (None: it is whole).
     """
 
     def __init__(self, document: Any, *, name: str) -> None:
@@ -79,9 +83,11 @@ class ApiDocument:
         self.name = name
         self.tolerated: Sequence[Tolerated] = ()
         self.is_revision = False
+        self.model: str | None = None
         self._json = JsonDocument(name, document)
         self.servers = tuple(url.rstrip("/") for url in self._server_urls())
         self._items = dict(self._path_items())
+        self._models: dict[Route, tuple[str, ...]] = {}
 
     @classmethod
     def of(cls, contract: Contract) -> Self:
@@ -91,14 +97,50 @@ class ApiDocument:
         document.is_revision = True
         return document
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The ids of the models that the bodies of its requests name; empty if they name none."""
+        return tuple(dict.fromkeys(model for route in self._all_routes() for model in self._named(*route)))
+
+    def for_model(self, model: str) -> Self:
+        """Return the document for one of its `models` alone: its operations, payloads and responses.
+
+        A document that names no model stays as it is. Raise UnknownModel if it names others, but not this one.
+        """
+        if not self.models:
+            return self
+        if model not in self.models:
+            near = (*nearest(model, self.models), *self.models)[0]
+            raise UnknownModel(model, f"there is no model {model!r} in {self.name}; the nearest is {near}")
+        return self._narrowed(model)
+
+    def _narrowed(self, model: str | None) -> Self:
+        narrowed = copy.copy(self)
+        narrowed.model = model
+        return narrowed
+
     def routes(self) -> Iterator[Route]:
         """Yield the method and the path of every operation, in the order of the document."""
+        yield from (route for route in self._all_routes() if self._is_for_model(route))
+
+    def _is_for_model(self, route: Route) -> bool:
+        """Return whether an operation is for the model: it names it, or names none and is on a path where another does."""
+        if self.model is None:
+            return True
+        named = self._named(*route)
+        if named:
+            return self.model in named
+        beside = [self._named(*other) for other in self._all_routes() if other[1] == route[1]]
+        return not any(beside) or any(self.model in each for each in beside)
+
+    def _all_routes(self) -> Iterator[Route]:
         for path, item in self._items.items():
             yield from ((method, path) for method in item if method in _METHODS)
 
     def operation_id(self, method: str, path: str) -> str:
         """Return the id of an operation; empty when it has none."""
-        return str(self._items[path][method].get("operationId", ""))
+        operation = self._items[path][method]
+        return str(operation.get("x-operation", operation.get("operationId", "")))
 
     def paths(self, path: str) -> tuple[str, ...]:
         """Return a documented path with its aliases."""
@@ -127,6 +169,20 @@ class ApiDocument:
             refusals=refusals,
             refusal=self._body(*responses[refusals[0]]) if refusals else None,
         )
+
+    def _named(self, method: str, path: str) -> tuple[str, ...]:
+        """Return the models that the body of an operation's requests names."""
+        if (method, path) not in self._models:
+            place = f"#/paths{to_pointer([path, method])}/requestBody"
+            request, place = self._json.resolve(self._items[path][method].get("requestBody", {}), place)
+            schemas = [
+                described.get("schema")
+                for described in self._object(request, "content", place).values()
+                if isinstance(described, Mapping)
+            ]
+            found = (models_named(schema, self._json) for schema in schemas)
+            self._models[method, path] = tuple(dict.fromkeys(model for each in found for model in each))
+        return self._models[method, path]
 
     def _server_urls(self) -> Iterator[str]:
         for position, server in enumerate(self._array(self._json.root, "servers", "#")):
@@ -166,12 +222,26 @@ class ApiDocument:
             here = f"{place}/content{to_pointer([media_type])}"
             if "schema" in self._json.expect(described, here, "an object"):
                 node, here = described["schema"], f"{here}/schema"
+                by_model = described.get("x-models")
+                if self.model is not None and isinstance(by_model, Mapping):
+                    node, here = self._answer(node, here, by_model.get(self.model))
                 seen = isinstance(node, Mapping) and self._json.resolve(node, here)[0].get("x-observed") is True
                 return Body(tuple(content), self._schema(node, here), published=not seen)
         return Body(tuple(content), None)
 
+    def _answer(self, schema: Any, place: str, ref: Any) -> tuple[Any, str]:
+        """Return the alternative that answers the model: the one that x-models says (`ref`), else the first."""
+        if isinstance(ref, str):
+            return {"$ref": ref}, place
+        alternatives = schema.get("anyOf") if isinstance(schema, Mapping) else None
+        return (
+            (alternatives[0], f"{place}/anyOf/0")
+            if isinstance(alternatives, list) and alternatives
+            else (schema, place)
+        )
+
     def _schema(self, schema: Any, place: str) -> Schema:
-        normalised = normalise(schema, self._json, place)
+        normalised = normalise(schema, self._json, place, model=self.model)
         try:
             jsonschema_rs.Draft202012Validator(normalised)
         except (jsonschema_rs.ValidationError, ValueError) as invalid:
@@ -198,6 +268,7 @@ class DocumentSet(ApiDocument):
         self.name = ", ".join(document.name for document in documents)
         self.tolerated = ()
         self.is_revision = False
+        self.model = None
         self.servers = tuple(dict.fromkeys(server for document in documents for server in document.servers))
         self._homes: dict[Route, ApiDocument] = {}
         for document in documents:
@@ -208,8 +279,11 @@ class DocumentSet(ApiDocument):
                         f"{method.upper()} {path} is in {other.name} and in {document.name}: leave one of them out"
                     )
 
-    def routes(self) -> Iterator[Route]:
+    def _all_routes(self) -> Iterator[Route]:
         yield from self._homes
+
+    def _named(self, method: str, path: str) -> tuple[str, ...]:
+        return self._homes[method, path]._named(method, path)
 
     def operation_id(self, method: str, path: str) -> str:
         return self._homes[method, path].operation_id(method, path)
@@ -219,7 +293,8 @@ class DocumentSet(ApiDocument):
         return tuple(dict.fromkeys(alias for home in homes for alias in home.paths(path)))
 
     def endpoint(self, method: str, path: str) -> Endpoint:
-        return self._homes[method, path].endpoint(method, path)
+        home = self._homes[method, path]
+        return home._narrowed(self.model).endpoint(method, path)
 
 
 def load_document(path: Path, *more: Path) -> ApiDocument:

@@ -39,7 +39,7 @@ class _Comparison:
         self._old, self._new, self._in_response = old, new, in_response
         producer, consumer = self._roles(old, new)
         self._producer, self._consumer = _compiled(producer), _compiled(consumer)
-        self._tolerated = {deviation.pointer: deviation.schema for deviation in tolerated}
+        self._tolerated = {deviation.pointer: deviation for deviation in tolerated}
 
     def run(self) -> Iterator[Difference]:
         return self._compare(self._old, self._new, Place("", lambda value: value))
@@ -126,12 +126,21 @@ class _Comparison:
         if rule == "pattern" and "enum" not in producer and breakage == "non-breaking":
             return "breaking", None  # no counterexample found proves nothing about a pattern
         if breakage == "breaking" and not self._in_response and at.pointer in self._tolerated:
-            accepted = self._tolerated[at.pointer]
-            values = accepted.get("enum", [minimal_or_none(accepted)])
-            lenient, example = self._find_counterexample(values, at, producer, with_rule)
-            if lenient == "breaking":
-                return "breaking if strict", example
+            return self._only_strict(self._tolerated[at.pointer], at, producer, consumer, with_rule)
         return breakage, counterexample
+
+    def _only_strict(
+        self, tolerated: Tolerated, at: Place, producer: Schema, consumer: Schema, with_rule: Schema
+    ) -> tuple[Breakage, Any]:
+        """Return what a rule breaks where the service tolerates some values: a request with any other one breaks everywhere."""
+        values = list(candidates(producer, consumer))
+        values += [str(value) for value in candidates(consumer, producer) if isinstance(value, (int, float))]
+        accepted = [value for value in values if _is_tolerated(value, tolerated, consumer)]
+        refused = [value for value in values if value not in accepted]
+        breakage, counterexample = self._find_counterexample(refused, at, producer, with_rule)
+        if breakage == "breaking":
+            return breakage, counterexample
+        return "breaking if strict", self._find_counterexample(accepted, at, producer, with_rule)[1]
 
     def _compare_members(self, old: Schema, new: Schema, at: Place) -> Iterator[Difference]:
         olds, news = old.get("properties", {}), new.get("properties", {})
@@ -216,6 +225,19 @@ class _Comparison:
 
 def _compiled(schema: Schema) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
+
+
+def _is_tolerated(value: Any, tolerated: Tolerated, schema: Schema) -> bool:
+    """Return whether a value that breaks the schema of its place is tolerated: one read as a number if the number is valid."""
+    if not _compiled(tolerated.schema).is_valid(value):
+        return False
+    if tolerated.reads_as is None:
+        return True
+    try:
+        number = int(value) if tolerated.reads_as == "integer" else float(value)
+    except (TypeError, ValueError):
+        return False
+    return str(number) == value and _compiled(schema).is_valid(number)
 
 
 def _alternatives(schema: Schema) -> list[Schema]:

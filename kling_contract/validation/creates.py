@@ -13,6 +13,7 @@ from kling_contract.contract.operation import MODEL
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
 from kling_contract.validation.guidelines import guidelines_on
+from kling_contract.validation.unknown_model import about_all_models
 from kling_contract.validation.validator import Validator, not_json, with_places
 from kling_contract.violation import Strictness, Violation, check_strictness
 
@@ -130,7 +131,9 @@ def _named_before(contract: Contract, model: str) -> str:
 def _of_the_model(value: Any, contract: Contract, strictness: Strictness) -> list[Violation]:
     """Return what is wrong with a payload whose model no revision knows: that alone, since the rest depends on the model."""
     found = validator_for(contract).validate_value(value, strictness)
-    return [violation for violation in found if violation.pointer in ("", _MODEL_POINTER)]
+    return [
+        about_all_models(violation, value, contract) for violation in found if violation.pointer in ("", _MODEL_POINTER)
+    ]
 
 
 @functools.lru_cache(maxsize=512)

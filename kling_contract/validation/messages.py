@@ -11,13 +11,13 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from kling_contract.contract import Contract, Operation, chosen
 from kling_contract.contract.catalogue import catalogue
-from kling_contract.contract.family import contract_on
+from kling_contract.contract.family import contract_on, contracts_on
 from kling_contract.contract.operation import CREATE
 from kling_contract.display import show
 from kling_contract.validation.addresses import better_path, is_unfilled
 from kling_contract.validation.creates import check_payload_text, other_revision
 from kling_contract.validation.validator import Validator
-from kling_contract.violation import Strictness, Violation, check_strictness
+from kling_contract.violation import Strictness, Violation, check_strictness, has_errors
 
 __all__ = [
     "CheckedCall",
@@ -143,10 +143,9 @@ def check_response(
     body = _body(response)
     if operation.id == CREATE:
         return check_reply(described_by(contract, path, _body(sent)), operation.id, status, body)
-    found = [
-        check_reply(other, operation.id, status, body) for other in _variants(contract_on(contract, path) or contract)
-    ]
-    return min(found, key=lambda violations: any(violation.severity == "error" for violation in violations))
+    described = [other for there in contracts_on(contract, path) for other in _variants(there)]
+    found = [check_reply(other, operation.id, status, body) for other in described]
+    return min(found, key=has_errors)
 
 
 def check_reply(contract: Contract, operation: str, status: int, body: bytes) -> list[Violation]:

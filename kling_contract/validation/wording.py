@@ -10,6 +10,7 @@ from kling_contract.contract import Contract, history
 from kling_contract.contract.other_names import meaning_of
 from kling_contract.display import counted, likeness, show, type_of, with_article
 from kling_contract.validation.field_names import known_field, misspelt_field, stand_in
+from kling_contract.validation.sibling_fields import kind_of_model, model_that_takes
 
 __all__ = ["describe"]
 
@@ -41,6 +42,8 @@ def describe(
     there is no history).
     """
     hint = _hint(rule, schema, path, value, contract, sent=part != "response")
+    if rule == "undeclared" and len(path) == 1 and contract and model_that_takes(str(path[0]), contract):
+        return f"{path[0]} is not a field of this {kind_of_model(contract)} and would be ignored", hint
     return _message(rule, schema, path, value, revision), hint
 
 
@@ -111,8 +114,14 @@ def _better_name(
     if past:
         return past
     meaning = meaning_of(name) if sent else None
-    if meaning:
+    if meaning and meaning.advice:
         return meaning.advice
+    sibling = model_that_takes(name, contract) if contract and len(path) == 1 else None
+    if sibling:
+        field, model = sibling
+        return f"{model} takes it" if field == name else f"{model} takes it as {field}"
+    if meaning:
+        return None
     near = misspelt_field(name, schema, present, sent=sent)
     return f"did you mean {near}?" if near else None
 

@@ -250,10 +250,50 @@ def test_differences_end_with_one_when_something_breaks(run: Run, tmp_path: Path
     """diff ends with 1 when something breaks and 0 when nothing does, in every format, and takes documents from files."""
     document = wrote(tmp_path / "theirs.json", CONTRACT.bundled())
     assert run("diff", CONTRACT.revision.id, document).code == 0
+    assert run("diff", document, CONTRACT.revision.id).code == 0
     for format_ in ("text", "json", "markdown"):
         done = run("diff", CONTRACT.revision.id, "latest", "--format", format_)
         assert done.code == 1
         assert "static_mask" in done.out
+
+
+def test_differences_are_those_of_all_models_or_of_one(run: Run, tmp_path: Path) -> None:
+    """diff compares all models; with --model that one; and a document that describes one model as that model."""
+    one = "klingai/avatar-pro"
+    whole = json.loads(run("diff", "2025-12-18", "2026-08-21", "--format", "json").out)
+    assert one not in whole["added"]
+    (group,) = [group for group in whole["groups"] if one in group["models"]]
+    alone = run("diff", "2025-12-18", "2026-08-21", "--format", "json", "--model", one)
+    assert json.loads(alone.out)["changes"] == group["changes"]
+    assert alone.code == run("diff", "2025-12-18", "2026-08-21").code == 1
+    assert run("diff", "2025-12-18", "2026-08-21", "--model", CONTRACT.model).code == 0
+    page = wrote(tmp_path / "page.json", Contract.load("2026-08-21", model=one).bundled_for_model())
+    assert json.loads(run("diff", "2025-12-18", page, "--format", "json").out)["changes"] == group["changes"]
+
+
+def test_a_model_that_is_gone_breaks(run: Run, tmp_path: Path) -> None:
+    """diff ends with 1 if a model is gone, though nothing changed for the others; one that was added breaks nothing."""
+    document = CONTRACT.bundled()
+    (item,) = document["paths"].values()
+    gone, ref = item["post"]["requestBody"]["content"]["application/json"]["schema"]["discriminator"][
+        "mapping"
+    ].popitem()
+    listed = document["components"]["schemas"][ref.rpartition("/")[2]]["properties"]["model"]["enum"]
+    listed.remove(gone)
+    fewer = wrote(tmp_path / "fewer.json", document)
+    lost, found = run("diff", CONTRACT.revision.id, fewer), run("diff", fewer, CONTRACT.revision.id)
+    assert (lost.code, found.code) == (1, 0)
+    assert "1 gone" in lost.out
+    assert "1 added" in found.out
+
+
+def test_a_model_that_a_side_does_not_have_is_wrong_use(run: Run, tmp_path: Path) -> None:
+    """diff --model with a model that one side does not have ends with 2 and one line that names another."""
+    document = wrote(tmp_path / "theirs.json", CONTRACT.bundled())
+    for sides in (("2025-12-18", "2026-08-21"), ("2026-08-21", document)):
+        done = run("diff", *sides, "--model", "klingai/video-v3-pro-text-to-video")
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "2026-08-21" in done.err or "the nearest is" in done.err
 
 
 def test_samples_carry_their_verdict(run: Run, tmp_path: Path) -> None:

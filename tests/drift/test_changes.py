@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from itertools import pairwise, permutations
@@ -13,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kling_contract import Contract, revisions, validate
-from kling_contract.contract.documents import FIXTURES, SCHEMAS, read_json
-from kling_contract.drift import ApiDocument, Change, diff
+from kling_contract.contract.documents import FIXTURES, read_json
+from kling_contract.drift import ApiDocument, Change, diff, diff_family
 from kling_contract.strategies import valid_requests
 
 YARDSTICK = sorted((FIXTURES / "drift").glob("*.json"))
@@ -106,27 +107,43 @@ def test_a_path_breaks_requests_when_it_is_not_served_any_more(old: str, new: st
     assert bool(found) is moved
     for change in found:
         assert change.operations == tuple(before.operations)
-        assert (change.requests == "non-breaking") is all(after.route(path) for path in paths)
+        assert (change.requests == "non-breaking") is all(after.takes(after.model, path) for path in paths)
 
 
-def test_a_tolerated_value_breaks_only_strict_servers() -> None:
-    """Where the service is known to accept the old values still, a narrower type breaks requests only on strict servers."""
+@pytest.mark.parametrize(
+    ("before", "requests", "shown"),
+    [
+        ({"type": "string", "enum": ["5", "10"]}, "breaking if strict", ["5", "10"]),
+        ({"type": "string", "enum": ["5", "7"]}, "breaking", ["7"]),
+        ({"type": "string", "enum": ["5", "05"]}, "breaking", ["05"]),
+    ],
+)
+def test_a_tolerated_value_breaks_only_strict_servers(before: Any, requests: str, shown: list[str]) -> None:
+    """A text that the service reads as a valid number breaks only on strict servers; any other text breaks on all."""
     new = Contract.load()
-    tolerated = new.observed.tolerated[0]
-    name = tolerated.pointer.removeprefix("/")
-    document = new.bundled()
-    document["components"]["schemas"]["CreateRequest"]["properties"][name] = {"type": "string"}
+    document = new.bundled_for_model()
+    document["components"]["schemas"]["CreateRequest"]["properties"]["duration"] = before
     old = ApiDocument(document, name="before")
     (change,) = [each for each in diff(old, new) if each.kind == "type"]
-    assert change.requests == "breaking if strict"
-    assert change.counterexample[name] in tolerated.schema["enum"]
+    assert change.requests == requests
+    assert change.counterexample["duration"] in shown
     (reverse,) = [each for each in diff(new, old) if each.kind == "type"]
     assert reverse.requests == "breaking"
 
 
+def test_a_text_that_may_be_no_number_breaks_requests() -> None:
+    """Where any text was allowed, one that is no number is refused by every server."""
+    new = Contract.load()
+    document = new.bundled_for_model()
+    document["components"]["schemas"]["CreateRequest"]["properties"]["duration"] = {"type": "string"}
+    (change,) = [each for each in diff(ApiDocument(document, name="before"), new) if each.kind == "type"]
+    assert change.requests == "breaking"
+    assert any(v.severity == "error" for v in validate(change.counterexample, contract=new))
+
+
 def test_the_documents_are_left_as_they_are() -> None:
     """Comparing changes nothing in what is compared."""
-    before = {revision: read_json(SCHEMAS / revision / "create-request.schema.json") for revision in revisions()}
+    before = {revision: copy.deepcopy(Contract.load(revision).bundled()) for revision in revisions()}
     for old, new in PAIRS:
-        _between(old, new)
-    assert all(Contract.load(revision).request_schema == schema for revision, schema in before.items())
+        diff_family(Contract.load(old), Contract.load(new))
+    assert all(Contract.load(revision).bundled() == document for revision, document in before.items())

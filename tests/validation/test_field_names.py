@@ -153,7 +153,7 @@ def test_the_tier_is_not_the_model() -> None:
     """A mode is not taken for a missing model, however similar the two words are."""
     payload = {"mode": "pro", "image_url": MINIMAL["image_url"], "prompt": "x"}
     assert hints({**MINIMAL, **payload}) == {"/mode": TIER}
-    assert hints(payload) == {"/model": None}
+    assert hints(payload) == {"/model": "kling-video/v1/pro/image-to-video takes such a payload"}
     assert hints({**payload, "model_name": "kling-v1"})["/model"] == "is model_name meant to be model?"
 
 

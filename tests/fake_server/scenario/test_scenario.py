@@ -89,7 +89,7 @@ def test_every_scenario_ends(name: str, revision: str, tmp_path: Path) -> None:
 def test_scenarios_end_as_they_say(tmp_path: Path) -> None:
     """The shipped scenarios together make the client end in every way in which a generation can end."""
     ends = {name: ended(name, tmp_path)[1] for name in scenarios()}
-    refused = {"Unauthorized", "Forbidden", "RateLimited", "ServerError", "UnexpectedResponse"}
+    refused = {"Unauthorized", "Forbidden", "NotFound", "RateLimited", "ServerError", "UnexpectedResponse"}
     known = {each.__name__ for each in (CreationUncertain, DownloadError, GenerationFailed, UnknownStatus, WaitTimeout)}
     assert set(ends.values()) == {"video"} | refused | known
     assert ends["happy"] == ends["refused-once"] == ends["download-resumes"] == ends["video-list"] == "video"
@@ -113,6 +113,17 @@ def test_what_was_refused_is_not_billed(name: str, tmp_path: Path) -> None:
     assert end != "video"
     assert not fake.ledger.charges
     assert all(name in (exchange.reason or "") for exchange in fake.journal)
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_a_withdrawn_model_is_said_to_be(revision: str, tmp_path: Path) -> None:
+    """With every model withdrawn the create is refused for that, nothing is billed, and the other models are not named."""
+    fake, end = ended("model-withdrawn", tmp_path, revision=revision)
+    (refused,) = (exchange for exchange in fake.journal if exchange.operation == fake.contract.create.id)
+    assert (end, refused.reply.status) == ("NotFound", 404)
+    assert [each.rule for each in refused.violations if each.severity == "error"] == ["withdrawn"]
+    assert [each.limit for each in refused.violations if each.rule == "withdrawn"] == [[]]
+    assert not fake.ledger.charges
 
 
 def test_error_shapes_are_those_of_the_revisions() -> None:

@@ -420,6 +420,28 @@ def test_what_is_refused_before_a_withdrawn_model(contract: Contract) -> None:
         assert fake.handle(creating(contract, body)).status == reasons["invalid_body"].status_code
 
 
+@pytest.mark.parametrize("revision", revisions())
+def test_a_withdrawn_model_has_the_others_beside_it(revision: str) -> None:
+    """The violation of a withdrawn model has the ids of those that are still served."""
+    model = Contract.load(revision).model
+    fake = FakeServer(revision=revision, scenario={"withdrawn": [model]})
+    fake.handle(creating(fake.contract))
+    (withdrawn,) = (each for each in fake.journal[-1].violations if each.rule == "withdrawn")
+    assert withdrawn.limit == (withdrawn.schema or {})["enum"]
+    assert withdrawn.limit
+    assert model not in withdrawn.limit
+    assert set(withdrawn.limit) <= fake.contract.models.keys()
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_the_service_s_own_end_of_a_model_is_not_yet_come(revision: str) -> None:
+    """At the time at which a fake begins, no model has ended: no create is refused for that, whatever the revision."""
+    fake = FakeServer(revision=revision)
+    for model in fake.contract.models:
+        fake.handle(creating(fake.contract.for_model(model)))
+        assert "withdrawn" not in {each.rule for each in fake.journal[-1].violations}, model
+
+
 def test_a_scenario_that_withdraws_needs_a_refusal(tmp_path: Path) -> None:
     """Under documents that do not say how a withdrawn model is refused, such a scenario is not begun, and none is refused."""
     folder = tmp_path / "mine"

@@ -31,7 +31,7 @@ _WRITERS = {"text": as_text, "json": as_json, "markdown": as_markdown}
 @click.command("diff")
 @click.argument("old")
 @click.argument("new", nargs=-1, required=True)
-@click.option("--model", metavar="ID", help="Compare this model alone. Default: all models, grouped by what changed.")
+@options.model("Model that is compared alone. Default: all models, grouped by what changed.")
 @options.format_among(tuple(_WRITERS))
 @options.report_among(tuple(_WRITERS))
 @click.pass_context

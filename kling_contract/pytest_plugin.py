@@ -195,7 +195,7 @@ def _configured(config: pytest.Config) -> dict[str, Any]:
 
     try:
         if {"revision", "model"} & set(options):
-            Contract.load(options.get("revision"), options.get("model"))
+            Contract.load(options.get("revision"), model=options.get("model"))
         if "scenario" in options:
             folder = config.inipath.parent if config.inipath else config.rootpath
             options["scenario"] = Scenario.load(

@@ -253,6 +253,33 @@ def test_the_nearest_of_contract_and_revision_counts(inner: pytest.Pytester) -> 
     assert "give contract or revision, not both" in shown
 
 
+def test_a_model_is_set_as_all_else_is(inner: pytest.Pytester) -> None:
+    """A model comes from the ini file, the command line or a marker; a contract in a marker brings its own."""
+    first, second, third = list(CONTRACT.models)[1:4]
+    inner.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\nkling_model = {first}\n")
+    run(
+        inner,
+        f"""
+        from kling_contract import Contract
+
+        def test_it(kling, kling_client):
+            assert kling.contract.model == kling_client.contract.model == {second!r}
+
+        @pytest.mark.kling(model={third!r})
+        class TestMarked:
+            def test_class(self, kling):
+                assert kling.contract.model == {third!r}
+
+            @pytest.mark.kling(contract=Contract.load("latest"))
+            def test_contract(self, kling):
+                assert kling.contract is Contract.load("latest")
+        """.replace("\n        ", "\n"),
+        "--kling-model",
+        second,
+        passed=3,
+    )
+
+
 def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -> None:
     """Whatever FakeServer takes the marker takes, and what it does not take is refused by name, with those that there are."""
     shown = run(
@@ -291,6 +318,7 @@ def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -
         ("progression", "loose", get_args(Progression)),
         ("fail_on", "error", ("never", "warning")),
         ("revision", "1999-01-01", (REVISION,)),
+        ("model", CONTRACT.model[:-1], (CONTRACT.model,)),
         ("scenario", "hapy", ("happy",)),
         ("scenario", "missing.json", ("missing.json",)),
     ],

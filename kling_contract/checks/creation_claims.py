@@ -11,7 +11,7 @@ from kling_contract.checks.places import CREATE, CREATE_REQUEST, GET, reason
 from kling_contract.checks.target import Target
 from kling_contract.schema_values.boundaries import candidates, minimal_or_none
 from kling_contract.schema_values.rules import is_valid, resolve
-from kling_contract.validation.guidelines import broken_guidelines
+from kling_contract.validation import validate
 
 __all__: list[str] = []
 
@@ -113,4 +113,4 @@ def calls_at_once_do_not_mix(target: Target) -> None:
 
 
 def _breaks_guideline(target: Target, payload: Any) -> bool:
-    return bool(broken_guidelines(target.contract.model, target.contract.revision.id, payload))
+    return any(found.rule == "guideline" for found in validate(payload, contract=target.contract))

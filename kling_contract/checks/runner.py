@@ -226,5 +226,5 @@ def check(
     """
     creations = None if allow_create else spend
     options: dict[str, Any] = {"key": key, "allow_remote": allow_remote, "time_limit": time_limit, "seed": seed}
-    with CheckRun(server, contract=Contract.load(revision, model), creations=creations, **options) as run:
+    with CheckRun(server, contract=Contract.load(revision, model=model), creations=creations, **options) as run:
         return [found for result in run.results() for found in result.findings]

@@ -48,7 +48,7 @@ def contract_tests(
     import pytest
 
     creations = None if allow_create else spend
-    contract = Contract.load(revision, model)
+    contract = Contract.load(revision, model=model)
     runs = pytest.StashKey[tuple[str | Target, CheckRun]]()
     stopped = pytest.StashKey[str]()
 

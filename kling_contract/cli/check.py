@@ -143,9 +143,10 @@ def command(
 def _contracts(revision: str | None, model: str | None) -> list[Contract]:
     """Return the contracts to check: one, or with "all" those of every revision that has the model."""
     if revision != _ALL:
-        return [Contract.load(revision, model)]
+        return [Contract.load(revision, model=model)]
     names = revisions() if model is None else revisions_of(model)
-    return [Contract.load(name, model) for name in names] or [Contract.load(None, model)]  # which raises UnknownModel
+    contracts = [Contract.load(name, model=model) for name in names]
+    return contracts or [Contract.load(model=model)]  # for a model that nobody knows this raises UnknownModel
 
 
 def _check_server(url: str, contracts: Sequence[Contract], time_limit: float | None, **settings: Any) -> CheckReport:

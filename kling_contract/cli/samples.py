@@ -39,7 +39,7 @@ def command(valid: int, invalid: int, seed: int, output: Path | None, revision: 
     except ModuleNotFoundError as missing:
         raise click.UsageError(f"samples needs {missing.name}: install kling-contract[testing]") from missing
 
-    contract = Contract.load(revision, model)
+    contract = Contract.load(revision, model=model)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
     for number, sample in zip(count(1), samples(valid, invalid, seed, contract=contract), strict=False):

@@ -40,7 +40,7 @@ def command(document: str, bundled: bool, listed: bool, models: bool, revision: 
     if listed or models:
         _list() if listed else _list_models(revision)
         return
-    contract = Contract.load(revision, model)
+    contract = Contract.load(revision, model=model)
     if bundled and document != _OPENAPI:
         raise click.UsageError("--bundled needs the document openapi: the others refer to no other document")
     if model is not None and document not in (_OPENAPI, "create-request", "generation"):

@@ -27,7 +27,7 @@ SMALL = {
     "cfg_scale": 0.5,
 }
 WRONG = {**SMALL, "duration": "7", "cfg_scale": 2, "image": "cat.png"}
-BARE = jsonschema_rs.Draft202012Validator(CONTRACT.request_schema, validate_formats=True)
+BARE = jsonschema_rs.Draft202012Validator(dict(CONTRACT.request_schema), validate_formats=True)
 REFEREE = jsonschema.Draft202012Validator(
     CONTRACT.request_schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
 )

@@ -71,9 +71,32 @@ def test_the_cost_is_told_before_it_is_paid() -> None:
     with served() as (url, fake):
         refused = kling_check(url, "--spend", "2")
         assert not len(fake.journal)
-        assert f"{2 * CONTRACT.price(5):,.0f} {CONTRACT.observed.price.unit}" in refused.output
+        assert f"{2 * (CONTRACT.price(5) or 0):,.0f} {CONTRACT.observed.price.unit}" in refused.output
         assert kling_check(url, "--spend", "1", "--yes").exit_code == 0
         assert len(fake.generations) == 1
+
+
+def test_the_model_is_what_is_asked_for() -> None:
+    """With --model the creates are of that model, the report names it, and an unknown price is called so."""
+    latest = Contract.load("latest")
+    model = next(model for model in latest.models if latest.for_model(model).price(5) is None and "avatar" in model)
+    with served(revision="latest") as (url, fake):
+        asked = ("--revision", "latest", "--model", model)
+        assert "cost an unknown price" in kling_check(url, *asked, "--spend", "1").output
+        done = kling_check(url, *asked, "--spend", "1", "--yes")
+        assert done.exit_code == 0
+        assert model in done.output
+        assert [generation.model for generation in fake.generations.values()] == [model]
+        free = json.loads(kling_check(url, *asked, "--format", "json").stdout)
+        assert free["model"] == model
+
+
+def test_only_the_revisions_of_a_model_are_tried() -> None:
+    """--revision all with --model tries the revisions that have the model."""
+    model = next(model for model in Contract.load("latest").models if model not in CONTRACT.models)
+    with served(revision="latest") as (url, _):
+        told = json.loads(kling_check(url, "--revision", "all", "--model", model, "--format", "json").stdout)
+    assert list(told["revisions"]) == [name for name in revisions() if model in Contract.load(name).models]
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])

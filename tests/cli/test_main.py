@@ -21,8 +21,16 @@ import pytest
 from kling_contract import Contract, cli, revisions, validate
 from kling_contract.client import Client
 from kling_contract.contract.documents import FIXTURES
+from kling_contract.contract.family import revisions_of
+from kling_contract.payloads import example
 
 CONTRACT = Contract.load()
+LATEST = Contract.load("latest")
+YOUNG = next(
+    LATEST.for_model(model)
+    for model in LATEST.models
+    if revisions_of(model)[0] == LATEST.revision.id and "text" in model
+)
 PHOTOGRAPH = FIXTURES / "images" / "cat.jpg"
 EXAMPLE = {
     "model": CONTRACT.request_schema["properties"]["model"]["enum"][0],
@@ -90,6 +98,17 @@ def test_every_command_has_help(run: Run, command: str | None) -> None:
         ["schema", "nonsense"],
         ["schema", "--revision", "1999-01-01"],
         ["schema", "generation", "--bundled"],
+        ["schema", "--model", "nonsense", "--bundled"],
+        ["schema", "--model", CONTRACT.model],
+        ["schema", "observed", "--model", CONTRACT.model],
+        ["schema", "create-request", "--model", YOUNG.model],
+        ["samples", "--model", "nonsense"],
+        ["samples", "--model", YOUNG.model],
+        ["generate", "--prompt", "x", "--model", "nonsense"],
+        ["check", "http://127.0.0.1:9", "--model", YOUNG.model],
+        ["check", "http://127.0.0.1:9", "--model", "nonsense", "--revision", "all"],
+        ["check", "--har", __file__, "--model", CONTRACT.model],
+        ["serve", "--model", "nonsense"],
         ["serve", "--scenario", "nonsense"],
         ["serve", "--host", "256.0.0.1"],
         ["serve", "--port", "70000"],
@@ -462,3 +481,65 @@ def test_serve_listens_and_ends_when_told(signal_: signal.Signals) -> None:
             assert server.wait(timeout=20) == 0
         assert server.stderr is not None
         assert server.stderr.read() == ""
+
+
+def test_a_model_of_a_later_revision_names_its_revisions(run: Run) -> None:
+    """Where the revision lacks the model, the message names those that have it; a typing error gets the right id."""
+    done = run("samples", "--model", YOUNG.model)
+    assert f"it is one of revision {YOUNG.revision}" in done.err
+    done = run("generate", "--prompt", "x", "--model", f"{YOUNG.model}x")
+    assert f"the nearest is {YOUNG.model} of revision {YOUNG.revision}" in done.err
+
+
+def test_generate_finds_the_revision_of_a_model(run: Run, tmp_path: Path) -> None:
+    """--model replaces the model of the payload, and the revision that documents it is found; the price is that of the model."""
+    payload = wrote(tmp_path / "payload.json", {**example(contract=YOUNG), "model": CONTRACT.model})
+    done = run("generate", payload, "--model", YOUNG.model)
+    assert done.code == 0
+    assert f"{YOUNG.model} is a model since {YOUNG.revision}" in done.err
+    strict = run("generate", payload, "--model", YOUNG.model, "--strictness", "strict")
+    assert (strict.code, strict.out) == (1, "")
+    known = run("generate", payload, "--model", YOUNG.model, "--strictness", "strict", "--revision", YOUNG.revision.id)
+    assert (known.code, known.err) == (0, "")
+
+
+def test_generate_tells_the_price_of_the_model(run: Run) -> None:
+    """What it would have cost is by the price of the model that makes the video, or is said to be unknown."""
+    young = [LATEST.for_model(model) for model in LATEST.models if model not in CONTRACT.models and "text-to" in model]
+    priced = next(known for known in young if known.price(5) is not None)
+    cost = f"{priced.price(5):,.0f} {priced.observed.price.unit}"
+    asked = ("generate", "--prompt", "x", "--revision", "latest", "--model")
+    assert cost in run(*asked, priced.model, "--duration", "5").out
+    unpriced = next(known for known in young if known.price(5) is None)
+    assert "nobody has published" in run(*asked, unpriced.model).out
+    assert cost in run("generate", "--prompt", "x", "--model", priced.model, "--duration", "5").out
+
+
+def test_every_model_can_be_found(run: Run) -> None:
+    """schema --models lists every model of every revision, or of one, with a document that can be printed."""
+    listed = [line.split() for line in run("schema", "--models").out.splitlines()]
+    assert [(revision, model) for revision, model, _ in listed] == [
+        (name, model) for name in revisions() for model in Contract.load(name).models
+    ]
+    one = [line.split() for line in run("schema", "--models", "--revision", "latest").out.splitlines()]
+    assert one == [line for line in listed if line[0] == YOUNG.revision.id]
+    name = next(document for _, model, document in one if model == YOUNG.model)
+    printed = json.loads(run("schema", name, "--revision", "latest").out)
+    assert YOUNG.model in printed["properties"]["model"]["enum"]
+
+
+def test_schemas_of_a_model(run: Run) -> None:
+    """With --model the payload, the generation and the bundled document are those of that model alone."""
+    asked = ("--model", YOUNG.model, "--revision", "latest")
+    assert json.loads(run("schema", "create-request", *asked).out) == YOUNG.request_schema
+    assert json.loads(run("schema", "generation", *asked).out) == YOUNG.generation_schema
+    assert json.loads(run("schema", "--bundled", *asked).out) == YOUNG.bundled_for_model()
+
+
+def test_samples_of_a_model(run: Run) -> None:
+    """samples --model writes payloads of that model."""
+    done = run("samples", "--model", YOUNG.model, "--revision", "latest", "--invalid", "0")
+    found = [json.loads(line)["payload"] for line in done.out.splitlines()]
+    assert found
+    assert [validate(payload, contract=YOUNG, strictness="strict") for payload in found] == [[]] * len(found)
+    assert {payload["model"] for payload in found} == {YOUNG.model}

@@ -175,7 +175,7 @@ def test_documents_are_handed_out_as_copies(contract: Contract) -> None:
 @pytest.mark.parametrize("seconds", [0, 5, 10, 7.5])
 def test_a_price_grows_with_the_seconds(contract: Contract, seconds: float) -> None:
     """A price is the observed one of a second, times the seconds."""
-    assert contract.price(seconds) == contract.observed.price.per_second * seconds
+    assert contract.price(seconds) == (contract.observed.price.per_second or 0) * seconds
 
 
 def test_a_capture_is_not_called_published() -> None:
@@ -315,7 +315,7 @@ def test_references_in_lists_are_bundled(folder: Path) -> None:
 def test_a_price_is_whole_where_it_can_be() -> None:
     """A price of whole units is an integer, as the documents have it, and any other is exact."""
     contract = Contract.load()
-    second = contract.observed.price.per_second
+    second = contract.observed.price.per_second or 0
     assert contract.price(5) == 5 * second
     assert isinstance(contract.price(5.0), int)
     assert contract.price(0.1 / second) == 0.1 / second * second

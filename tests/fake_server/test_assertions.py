@@ -148,7 +148,7 @@ def test_billed_is_the_sum_of_what_is_booked(durations: list[int], ended: bool) 
     program = Program()
     for duration in durations:
         program.create({**PAYLOAD, "duration": duration})
-    total = sum(CONTRACT.price(duration) for duration in durations)
+    total = sum(CONTRACT.price(duration) or 0 for duration in durations)
     if ended:
         program.wait(FINAL)
     if ended or not durations:

@@ -110,7 +110,7 @@ def test_who_repeats_a_create_pays_twice() -> None:
 
     (outcome,) = exercise(call, scenarios=[LOST])
     assert (outcome.ended, outcome.created) == ("finished", 2)
-    assert outcome.cost == 2 * CONTRACT.price(CONTRACT.video_seconds(PAYLOAD))
+    assert outcome.cost == 2 * (CONTRACT.price(CONTRACT.video_seconds(PAYLOAD)) or 0)
     assert str(ExerciseReport((outcome,))).splitlines()[-1].startswith("! created more than one: lost")
 
 

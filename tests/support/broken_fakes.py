@@ -707,7 +707,7 @@ by_bill(
     "a long video costs what a short one does",
     lifecycle.success_costs_its_price,
     lambda fake: (
-        min((charge.amount for charge in fake.ledger.charges), default=0)
+        min((charge.amount or 0 for charge in fake.ledger.charges), default=0)
         * sum(charge.state == "booked" for charge in fake.ledger.charges)
     ),
 )

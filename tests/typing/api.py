@@ -72,6 +72,8 @@ def the_client() -> None:
         kling.create(duration="five")  # type: ignore[arg-type]
         kling.generate(image="cat.png", timout=5)  # type: ignore[call-arg]
     assert_type(Client.from_env(), Client)
+    Client("any-key", model="kling-video/v1/standard/text-to-video")
+    Client.from_env(model=1)  # type: ignore[arg-type]
     Client.from_env(retries="5")  # type: ignore[arg-type]
     Client("any-key", strictness="Strict")  # type: ignore[arg-type]
     Client("any-key", http=httpx2.Client())
@@ -109,6 +111,8 @@ def the_fake(router: respx.Router) -> None:
         httpx.get(url)
     with fake.intercept() as same:
         assert_type(same, FakeServer)
+    FakeServer(revision="latest", model="klingai/video-v3-pro-text-to-video")
+    FakeServer(model=1)  # type: ignore[arg-type]
     FakeServer(scenaro="fails")  # type: ignore[call-arg]
     FakeServer(strictness="none")  # type: ignore[arg-type]
     Fault(operation="delete")  # type: ignore[arg-type]
@@ -119,6 +123,8 @@ def its_scenarios() -> None:
     FakeServer(scenario=flaky)
     report = exercise(lambda: None, scenarios=["fails"], strictness="strict")
     assert_type(report["fails"].created, int)
+    exercise(lambda: None, model="kling-video/v1/standard/text-to-video")
+    exercise(lambda: None, model=1)  # type: ignore[arg-type]
     exercise(lambda: None, strictnes="strict")  # type: ignore[call-arg]
 
 
@@ -126,5 +132,8 @@ def the_checks() -> None:
     assert_type(check("http://127.0.0.1:8080"), list[Finding])
     check("https://gateway.example.com", allow_remote=True)
     contract_tests("http://127.0.0.1:8080", time_limit=60)
-    for mutation in mutations():
+    contract_tests("http://127.0.0.1:8080", revision="latest", model="klingai/video-v3-pro-text-to-video")
+    check("http://127.0.0.1:8080", model="klingai/video-v3-pro-text-to-video")
+    check("http://127.0.0.1:8080", model=1)  # type: ignore[arg-type]
+    for mutation in mutations(model="kling-video/v1/standard/text-to-video"):
         assert_type(mutation, Mutation)

@@ -70,7 +70,7 @@ def poll(contract: Contract, generation_id: str | None, *, headers: dict[str, st
 def assert_refused(contract: Contract, reply: Reply, reason: str) -> None:
     """Is this the documented refusal, in the envelope, with a line for whoever wonders?"""
     assert reply.status == contract.observed.refusals.reasons[reason].status_code, reply.body
-    jsonschema_rs.validator_for(contract.error_schema, validate_formats=True).validate(reply.json())
+    jsonschema_rs.validator_for(dict(contract.error_schema), validate_formats=True).validate(reply.json())
     assert reply.headers["content-type"] == contract.observed.refusals.content_type
     assert reply.headers["x-fake-reason"]
 

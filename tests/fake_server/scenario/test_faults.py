@@ -94,7 +94,7 @@ def test_accepted_creates_are_billed(fates: list[str]) -> None:
     accepted = [fate in ("after", "fine", "patched") for fate in fates]
     assert [exchange.generation_id is not None for exchange in fake.journal] == accepted
     assert len(fake.generations) == len(fake.ledger.charges) == sum(accepted)
-    assert fake.ledger.pending == sum(accepted) * fake.contract.price(fake.contract.video_seconds({}))
+    assert fake.ledger.pending == sum(accepted) * (fake.contract.price(fake.contract.video_seconds({})) or 0)
 
 
 FIELDS = {

@@ -23,7 +23,7 @@ def model_that_takes(name: str, contract: Contract) -> tuple[str, str] | None:
 
     The field is `name` itself, or what other APIs call so. None if no model takes it, or if the model of `contract` does.
     """
-    takers, own = _takers(contract), contract.request_schema["properties"]
+    takers, own = _takers_of_revision(contract), contract.request_schema["properties"]
     if name in own:
         return None
     if name in takers:
@@ -36,13 +36,17 @@ def model_that_takes(name: str, contract: Contract) -> tuple[str, str] | None:
 
 @functools.lru_cache(maxsize=1024)
 def _nearest(contract: Contract, field: str) -> str:
-    takers = _takers(contract)[field]
+    takers = _takers_of_revision(contract)[field]
     return next(iter(nearest_models(contract.model, takers)), takers[0])
 
 
-@functools.lru_cache(maxsize=512)
+def _takers_of_revision(contract: Contract) -> Mapping[str, list[str]]:
+    """Return the ids of the models that take a field, by the field: the same for every model of a revision."""
+    return _takers(contract.for_model(next(iter(contract.models))))
+
+
+@functools.lru_cache(maxsize=64)
 def _takers(contract: Contract) -> Mapping[str, list[str]]:
-    """Return the ids of the models that take a field, by the field."""
     found: dict[str, list[str]] = {}
     for model in contract.models:
         for field, schema in contract.for_model(model).request_schema["properties"].items():

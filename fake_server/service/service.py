@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fake_server.messages import Exchange, Reply, Request
 from fake_server.scenario.scenario import Scenario
-from fake_server.service import media
+from fake_server.service import dummy, media
 from fake_server.service.generation import FakeGeneration
 from fake_server.service.generations import Generations
 from fake_server.service.lists import ModelLists
@@ -196,7 +196,15 @@ class Service:
         if violations and (reason := _refusal(violations)):
             sent = {"body": payload, "query": query}
             return self.refuse(request, now, reason, violations, operation.id, contract=contract, sent=sent)
+        if contract.is_dummy and (status := dummy.refused_with(payload)) is not None:
+            why = "the payload of the dummy asks for this status"
+            exchange = self.refuse(
+                request, now, "internal_error", violations, operation.id, contract=contract, explanation=why
+            )
+            return replace(exchange, reply=replace(exchange.reply, status=status))
         generation = self._generation(payload, now, contract)
+        if contract.is_dummy:
+            generation = dummy.steered(generation, payload, contract)
         self._generations.put(generation)
         values = self._values(generation, self._first, self._origin(request), contract)
         reply = self._responses_under(contract).created(operation.success, values)

@@ -41,13 +41,15 @@ class Route:
     """A method on a path, for all models that it takes.
 
     `operation` is CREATE or GET; `models` maps the id of each model to the name of the document with the schema of its
-    payload, and is empty if the operation has no body. `documents` are those of the revision.
+    payload, and is empty if the operation has no body; `dummies` are those of them with which a client can only be tried out.
+    `documents` are those of the revision.
     """
 
     operation: str
     method: str
     paths: tuple[str, ...]
     models: Mapping[str, str]
+    dummies: frozenset[str]
     _document: Mapping[str, Any] = field(repr=False)
     _documents: Mapping[str, Any] = field(repr=False)
 
@@ -123,14 +125,28 @@ def routes(documents: Mapping[str, Any]) -> Iterator[Route]:
             if method in _METHODS:
                 document = item[method]
                 models = _models(document, documents) if "requestBody" in document else {}
-                operation = document.get("x-operation", document["operationId"])
-                yield Route(operation, method.upper(), paths, MappingProxyType(models), document, documents)
+                dummies = _content(document).get("x-dummies", {}) if "requestBody" in document else {}
+                yield Route(
+                    operation=document.get("x-operation", document["operationId"]),
+                    method=method.upper(),
+                    paths=paths,
+                    models=MappingProxyType({**models, **dummies}),
+                    dummies=frozenset(dummies),
+                    _document=document,
+                    _documents=documents,
+                )
 
 
 def _models(document: Mapping[str, Any], documents: Mapping[str, Any]) -> dict[str, str]:
     """Return which models an operation takes: each id with the name of the document that describes its payload."""
-    content = next(iter(document["requestBody"]["content"].values()))["schema"]
+    content = _content(document)["schema"]
     if "discriminator" in content:
         return dict(content["discriminator"]["mapping"])
     name = content["$ref"]  # a single schema for all models
     return dict.fromkeys(documents[name]["properties"][MODEL]["enum"], name)
+
+
+def _content(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an operation takes as its body, in the first of its media types."""
+    content: Mapping[str, Any] = next(iter(document["requestBody"]["content"].values()))
+    return content

@@ -200,6 +200,11 @@ class Contract:
         """The operation that asks for one."""
         return self.operations[GET]
 
+    @property
+    def is_dummy(self) -> bool:
+        """Whether the model is no Kling model, but the provider's own, with which a client can be tried out."""
+        return self.model in self._documents.dummies
+
     @functools.cached_property
     def paths(self) -> Mapping[str, Contract]:
         """Every path of the revision, aliases too, each with the contract for a model that is created there.
@@ -268,7 +273,7 @@ class Contract:
 
     def takes(self, model: str, path: str | None = None) -> bool:
         """Return whether the revision documents creates of a model on `path`, which may be an alias (None: on any)."""
-        return model in self.models and (path is None or path in self._documents.routes_of(model)[0].paths)
+        return self._documents.knows(model) and (path is None or path in self._documents.routes_of(model)[0].paths)
 
     def video_seconds(self, payload: Mapping[str, Any]) -> float:
         """Return the length of the video that a payload asks for, in seconds.
@@ -313,12 +318,16 @@ class _Documents(Mapping[str, Any]):
             found = list(routes(documents))
             self.creates: list[Route] = [route for route in found if route.operation == CREATE]
             self._gets = [route for route in found if route.operation == GET]
-            self.models: Mapping[str, Model] = MappingProxyType(
+            self._known: Mapping[str, Model] = MappingProxyType(
                 {
                     model: Model(model, route.paths[0], name, route.response_document(model) or _GENERATION)
                     for route in self.creates
                     for model, name in route.models.items()
                 }
+            )
+            self.dummies = frozenset(model for route in self.creates for model in route.dummies)
+            self.models: Mapping[str, Model] = MappingProxyType(
+                {model: known for model, known in self._known.items() if model not in self.dummies}
             )
             for operation in (CREATE, GET):
                 if all(route.operation != operation for route in found):
@@ -342,9 +351,13 @@ class _Documents(Mapping[str, Any]):
         if asked is None:
             default = _index()[MODEL]
             return self.models[default if default in self.models else next(iter(self.models))]
-        if asked not in self.models:
+        if asked not in self._known:
             raise UnknownModel(asked, _no_model(asked, self.revision, list(self.models)))
-        return self.models[asked]
+        return self._known[asked]
+
+    def knows(self, model: str) -> bool:
+        """Return whether this is one of the models, or a dummy."""
+        return model in self._known
 
     def routes_of(self, model: str) -> tuple[Route, Route]:
         """Return where a model is created, and where its generations are asked for: on the same path."""
@@ -364,7 +377,7 @@ class _Documents(Mapping[str, Any]):
 
 def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
     """Say that a revision has no such model, and what to ask for instead."""
-    with_it = [other for other in revisions() if asked in _load(other).models]
+    with_it = [other for other in revisions() if _load(other).takes(asked)]
     if with_it:
         return f"revision {revision} has no model {asked!r}; it is one of revision {', '.join(with_it)}"
     everywhere = dict.fromkeys([*known, *(model for other in revisions() for model in _load(other).models)])

@@ -937,6 +937,7 @@ def test_a_client_takes_its_key_from_the_environment(sort: Any, monkeypatch: pyt
         "clock": VirtualClock(),
         "contract": Contract.load("latest"),
         "revision": None,
+        "model": None,
         "strictness": "off",
         "fail_on": "warning",
         "retries": 2,

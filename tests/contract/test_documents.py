@@ -276,7 +276,7 @@ def test_timelines_of_models_obey_the_lifecycle(model: str) -> None:
 
 def test_the_dummy_says_what_is_assumed() -> None:
     """The payload of the provider's own dummy is marked as assumed, and is none of the family."""
-    dummy = _read("dummy-video.schema.json")
+    dummy = _read("2026-08-30/dummy-video.schema.json")
     assert "assumed" in dummy["x-assumed"]
     assert not set(dummy["properties"]["model"]["enum"]) & set(_read("models.json"))
     judge = Draft202012Validator(dummy)

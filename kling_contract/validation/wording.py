@@ -65,6 +65,8 @@ def _message(rule: str, schema: Mapping[str, Any], path: Path, value: Any, revis
             return f"{show(value)} is not {_one_of([show(option) for option in limit or ()])}"
         case "const":
             return f"{show(value)} is not {show(limit)}"
+        case "anyOf":
+            return f"{show(value)} is neither {' nor '.join(map(_alternative, limit or ()))}"
         case "format":
             return f"{show(value)} is not {_FORMATS.get(str(limit), f'in the format {limit}')}"
         case "minimum":
@@ -164,6 +166,15 @@ def _number(text: str) -> int | float | None:
     if re.fullmatch(r"\s*-?\d{1,15}\.\d{1,15}\s*", text):
         return float(text)
     return None
+
+
+def _alternative(schema: Mapping[str, Any]) -> str:
+    """Return in words what one of several alternatives describes."""
+    if "format" in schema:
+        return _FORMATS.get(str(schema["format"]), f"in the format {schema['format']}")
+    types = schema.get("type", "anything else")
+    name = with_article(types) if isinstance(types, str) else " or ".join(map(with_article, types))
+    return f"{name} of which each is {_alternative(schema['items'])}" if "items" in schema else name
 
 
 def _one_of(options: list[str]) -> str:

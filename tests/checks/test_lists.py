@@ -229,7 +229,7 @@ def test_a_replaced_model() -> None:
     server = answering(retiring(fake, entry(status=STATUS["superseded"], replaced_by="b")))
     found = check(server, seed=0, allow_create=False)
     assert [(each.severity, each.actual) for each in found] == [("notice", "replaced")]
-    with CheckRun(server, creations=1, seed=0, time_limit=5) as run:
+    with CheckRun(server, creations=1, seed=0, time_limit=1) as run:
         assert any(claim.name.startswith("paid") for claim in run.claims)
         results = list(run.results())
     assert not any("replaced" in (each.skipped or "") for each in results)

@@ -287,7 +287,7 @@ def _places(node: Any) -> Iterator[tuple[Any, Any]]:
 def test_no_malformed_document_is_a_crash(data: st.DataObject) -> None:
     """With any value at any place, a document is compared, or refused in one line."""
     known = Contract.load("latest")
-    document = copy.deepcopy(known.bundled())
+    document = copy.deepcopy(known.bundled_for_model())
     for _ in range(data.draw(st.integers(1, 3))):
         holder, name = data.draw(st.sampled_from(list(_places(document))))
         holder[name] = data.draw(

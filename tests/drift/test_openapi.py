@@ -282,7 +282,7 @@ def _places(node: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(value)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.data())
 def test_no_malformed_document_is_a_crash(data: st.DataObject) -> None:
     """With any value at any place, a document is compared, or refused in one line."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Request, Scenario
@@ -88,6 +88,7 @@ def test_the_document_has_the_declared_shape() -> None:
     jsonschema.Draft202012Validator(schema).validate(read_json(SCHEMAS / "catalogue.json"))
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(MODELS), st.text(max_size=30), st.integers(-400, 400))
 def test_every_response_fits(model: str, query: str, days: int) -> None:
     """Whatever the query and the day, a response has the published schema."""

@@ -148,7 +148,7 @@ class Replay(Service):
         self._recordings = recordings
         self._ahead: list[_Create] = []
 
-    def _create_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+    def _create(self, request: Request, now: float, *, there: Contract) -> Exchange:
         operation = there.create
         _, _, wrong, contract = self._check(request, operation)
         violations = tuple(wrong)
@@ -168,11 +168,11 @@ class Replay(Service):
         self._generations.put(generation)
         return Exchange(now, request, create.reply, operation.id, violations, generation.id)
 
-    def _get_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+    def _get(self, request: Request, now: float, *, there: Contract) -> Exchange:
         asked = _asked_for(there, request) or ""
         generation, recorded = self._generations.by_id.get(asked), self._recordings.generations.get(asked)
         if generation is None or recorded is None or not recorded.has_timeline(generation.timeline):
-            return super()._get_on(request, now, there=there)
+            return super()._get(request, now, there=there)
         operation = there.get
         violations = tuple(self._check(request, operation).violations)
         if self._is_unauthorized(violations):

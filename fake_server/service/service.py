@@ -64,7 +64,7 @@ class Service:
         self._host = urlsplit(contract.base_url).netloc
         # Under "strict" the chosen revision stands alone; else its fake has every path of all of them.
         on_path = contract.paths if strictness == "strict" else family.paths(contract)
-        self._on_path = {path: (there, there.route(path)) for path, there in on_path.items()}
+        self._on_path = {path: self._operations_of(there, path) for path, there in on_path.items()}
         self._responses_of: dict[Contract, Responses] = {}
         self._timelines: dict[Contract, Timeline] = {}
         # While a generation stays in a status its response stays the same, and it is often polled.
@@ -98,18 +98,25 @@ class Service:
         What answers takes the request and the time.
         """
         path, method = request.target.path, request.method.upper()
-        there, on_path = self._on_path.get(path, (self._contract, ()))
-        for operation in on_path:
-            if operation.method == method:
-                if there is not self._contract:
-                    serve = self._create_on if operation.id == there.create.id else self._get_on
-                    return operation.id, functools.partial(serve, there=there)
-                return operation.id, self._create if operation is there.create else self._get
+        on_path = self._on_path.get(path, {})
+        if method in on_path:
+            operation, serve = on_path[method]
+            return operation.id, serve
         if request.method in ("GET", "HEAD") and self._generations.with_video_at(path) is not None:
             return _DOWNLOAD, self._serve_video
         if not on_path and (asked := self._lists.at(path)) is not None:
             return asked.id, functools.partial(self._list, asked=asked)
-        return None, functools.partial(self._refuse_unknown, on_path=on_path)
+        return None, functools.partial(self._refuse_unknown, on_path=[operation for operation, _ in on_path.values()])
+
+    def _operations_of(
+        self, contract: Contract, path: str
+    ) -> dict[str, tuple[Operation, Callable[[Request, float], Exchange]]]:
+        """Return each operation on a path that a contract describes, and what answers it, by method."""
+        serve = {contract.create.id: self._create, contract.get.id: self._get}
+        return {
+            operation.method: (operation, functools.partial(serve[operation.id], there=contract))
+            for operation in contract.route(path)
+        }
 
     def refuse(
         self,
@@ -185,10 +192,7 @@ class Service:
             body_limit=self._body_limit,
         )
 
-    def _create(self, request: Request, now: float) -> Exchange:
-        return self._create_on(request, now, there=self._contract)
-
-    def _create_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+    def _create(self, request: Request, now: float, *, there: Contract) -> Exchange:
         """Answer a create on a path that `there` describes, as the contract does that validates its payload."""
         payload, query, violations, contract = self._check(request, there.create)
         violations = self._with_withdrawn(payload, violations, now)
@@ -220,7 +224,7 @@ class Service:
             return violations
         served = [other for other in served_models(self._contract, payload) if self._lists.serves(other, now)]
         withdrawn = Violation(
-            "/model",
+            f"/{MODEL}",
             "withdrawn",
             f"{model} is withdrawn: the service does not have it any more",
             limit=served,
@@ -229,10 +233,7 @@ class Service:
         before = [violation for violation in violations if violation.reason != "invalid_body"]
         return [*before, withdrawn, *violations[len(before) :]]
 
-    def _get(self, request: Request, now: float) -> Exchange:
-        return self._get_on(request, now, there=self._contract)
-
-    def _get_on(self, request: Request, now: float, *, there: Contract) -> Exchange:
+    def _get(self, request: Request, now: float, *, there: Contract) -> Exchange:
         """Answer a poll on a path that `there` describes, as the contract does that validated the create."""
         operation = there.get
         _, query, violations, _ = self._check(request, operation)
@@ -285,7 +286,7 @@ class Service:
         chosen = self._contract
         if generation.revision != chosen.revision.id:
             chosen = Contract.load(generation.revision)
-        return chosen.for_model(generation.model) if generation.model in chosen.models else chosen
+        return chosen.for_model(generation.model) if chosen.takes(generation.model) else chosen
 
     def _responses_under(self, contract: Contract) -> Responses:
         """Return what makes the responses that a contract describes."""

@@ -1,4 +1,4 @@
-"""Which revision validates a create: the family of models across all revisions."""
+"""The family of models across all revisions: the revision that validates a create."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def contract_for(contract: Contract, model: str, path: str | None = None) -> Con
 
 def contract_on(contract: Contract, path: str) -> Contract | None:
     """Return the contract that describes `path` if `contract` was chosen, in the same order; None if no revision does."""
+    if path in contract.paths:
+        return contract.paths[path]
     found = _first(contract, lambda other: path in other.paths)
     return None if found is None else found.paths[path]
 

@@ -88,8 +88,7 @@ def check_call(
     `api_key` is the only valid key (None: any is), `body_limit` the most bytes that a body may have (None: any number); a
     larger one is not read.
     """
-    there = contract if path in operation.paths and path in contract.create.paths else contract_on(contract, path)
-    there = there or contract
+    there = contract_on(contract, path) or contract
     unauthorized = _check_authorization(headers.get("authorization", ""), api_key)
     values, violations = _checked_query(there, operation.id, query, strictness)
     if unauthorized is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer
+from fake_server.service import dummy
 from kling_contract import ApiError, Client, Contract, GenerationFailed, validate
 
 MODEL = "test/dummy-video"
@@ -66,6 +69,13 @@ def test_any_numbers_are_answered(test: dict[str, Any]) -> None:
         url = fake.contract.base_url + fake.contract.create.path
         answer = http.post(url, headers={"Authorization": "Bearer k"}, json={"model": MODEL, "test": test})
     assert 200 <= answer.status_code < 600
+
+
+def test_its_members_are_those_of_the_document() -> None:
+    """The fake reads each member that the schema of its payload has, and no other."""
+    members = Contract.load("2026-08-30", model=MODEL).request_schema["properties"]["test"]["properties"]
+    code = Path(dummy.__file__).read_text()
+    assert set(members) == set(re.findall(r'_number\(payload, "(\w+)"\)', code))
 
 
 def test_it_is_no_kling_model() -> None:

@@ -31,6 +31,16 @@ class Tolerated:
     reads_as: Literal["integer", "number"] | None
     source: str
 
+    def read(self, value: object) -> int | float | None:
+        """Return the number that a text is read as; None if it is no text, or none that the number would be written as."""
+        if not isinstance(value, str):
+            return None
+        try:
+            number = int(value) if self.reads_as == "integer" else float(value)
+        except ValueError:
+            return None
+        return number if str(number) == value else None
+
 
 @dataclass(frozen=True, slots=True)
 class Polling:

@@ -233,11 +233,8 @@ def _is_tolerated(value: Any, tolerated: Tolerated, schema: Schema) -> bool:
         return False
     if tolerated.reads_as is None:
         return True
-    try:
-        number = int(value) if tolerated.reads_as == "integer" else float(value)
-    except (TypeError, ValueError):
-        return False
-    return str(number) == value and _compiled(schema).is_valid(number)
+    number = tolerated.read(value)
+    return number is not None and _compiled(schema).is_valid(number)
 
 
 def _alternatives(schema: Schema) -> list[Schema]:

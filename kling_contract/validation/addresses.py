@@ -1,4 +1,4 @@
-"""Where a request should have been sent: the hint for a path that is none, and ids that were never filled in."""
+"""Hints for a request to a path that does not exist, and the search for ids that were never filled in."""
 
 from __future__ import annotations
 

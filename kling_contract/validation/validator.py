@@ -53,7 +53,7 @@ class Validator:
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self._contract = contract
         self._tolerated = [
-            (split(deviation.pointer), jsonschema_rs.Draft202012Validator(deviation.schema), deviation.reads_as)
+            (split(deviation.pointer), jsonschema_rs.Draft202012Validator(deviation.schema), deviation)
             for deviation in tolerated
         ]
         self._undeclared = undeclared
@@ -126,9 +126,12 @@ class Validator:
 
     def _is_tolerated(self, path: Path, schema: Mapping[str, Any], instance: Any) -> bool:
         """Return whether the service is known to accept a value that breaks its schema."""
-        for pattern, accepted, reads_as in self._tolerated:
+        for pattern, accepted, deviation in self._tolerated:
             if _matches(path, pattern) and accepted.is_valid(instance):
-                return reads_as is None or _reads_as_valid(instance, reads_as, schema)
+                number = deviation.read(instance)
+                return deviation.reads_as is None or (
+                    number is not None and jsonschema_rs.is_valid(dict(schema), number)
+                )
         return False
 
 
@@ -186,15 +189,6 @@ def _matches(path: Path, pattern: Sequence[str]) -> bool:
         str(part) == wanted or (wanted == "*" and isinstance(part, int))
         for part, wanted in zip(path, pattern, strict=True)
     )
-
-
-def _reads_as_valid(text: Any, type_: str, schema: Mapping[str, Any]) -> bool:
-    """Return whether the number that a text is read as is valid under the schema of its place."""
-    try:
-        number = int(text) if type_ == "integer" else float(text)
-    except (TypeError, ValueError):
-        return False
-    return str(number) == text and jsonschema_rs.is_valid(dict(schema), number)
 
 
 class _DocumentOrder:

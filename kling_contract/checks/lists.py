@@ -28,7 +28,7 @@ _NAME = 200  # characters of a name that a server gives
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retired:
-    """What a server says of the end of a model. `serves` is whether creates of it are still accepted."""
+    """The end of a model, as a server lists it. `serves` is whether creates of it are still accepted."""
 
     model: str
     serves: bool

@@ -9,12 +9,12 @@ from typing import Any
 
 from kling_contract.checks.target import Creates, Target
 from kling_contract.contract import Contract, revisions
+from kling_contract.contract.operation import MODEL
 from kling_contract.errors import InvalidJson
 from kling_contract.jsontext.parser import parse
 
 __all__ = ["MODEL", "ImpossibleCreates", "SingleCreate", "uncreatable"]
 
-MODEL = "model"
 _NO_MODEL = "kling-contract/no-such-model"
 
 

@@ -8,11 +8,12 @@ from typing import Any, TypedDict
 
 from kling_contract.client.images import Image, image_url, with_data_uris
 from kling_contract.contract import Contract, revisions
+from kling_contract.contract.operation import MODEL
 from kling_contract.display import nearest
 
 __all__ = ["IMAGE", "MODEL", "Fields", "build_payload", "check_field_names", "declared_fields"]
 
-MODEL, IMAGE = "model", "image_url"
+IMAGE = "image_url"
 
 
 class Fields(TypedDict, total=False):

@@ -1,4 +1,4 @@
-"""What `models.json` knows about a model, whatever the revision: its aliases, life span, price and processing time."""
+"""The entries of `models.json`: aliases, life span, price and processing time of a model, whatever the revision."""
 
 from __future__ import annotations
 

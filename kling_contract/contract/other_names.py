@@ -14,7 +14,7 @@ __all__ = ["Meaning", "is_of_another_frame", "known_names", "meaning_of", "plain
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What some names of other APIs mean.
+    """The meaning of some names of other APIs.
 
     `fields` are our fields for it, the best one first; `advice` is what to say if none of them can be proposed (None:
     nothing); `words` are the words in a name that show that it means this.

@@ -1,4 +1,4 @@
-"""What a text in a payload is for, as far as its schema says so in words."""
+"""The purpose of a text in a payload, as far as its schema says it in words."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from kling_contract import Contract, cli, revisions
+from kling_contract.contract.models import known_models
 from tests.docs.pages import page, run_script
 from tests.support import ROOT
 
@@ -26,6 +27,7 @@ def test_the_scope_is_true() -> None:
     contracts = [Contract.load(name) for name in revisions()]
     models = {model for contract in contracts for model in contract.models}
     assert f"all {len(models)} Kling video models" in first
+    assert f"{sum('timeline' in known for known in known_models().values())} models have a printed run" in README.text
     assert f"in {NUMBERS[len(revisions())]} revisions" in first
 
 

@@ -60,8 +60,11 @@ def command(document: str, bundled: bool, listed: bool, models: bool, revision: 
 
 def _list_models(revision: str | None) -> None:
     for contract in map(Contract.load, revisions() if revision is None else [revision]):
+        width = max(map(len, contract.models))
         for model in contract.models.values():
-            click.echo(f"{contract.revision.id}  {model.id}  {model.request_document.removesuffix('.schema.json')}")
+            click.echo(
+                f"{contract.revision.id}  {model.id:<{width}}  {model.request_document.removesuffix('.schema.json')}"
+            )
 
 
 def _list() -> None:

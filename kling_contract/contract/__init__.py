@@ -2,7 +2,8 @@
 
 from kling_contract.contract.lifecycle import Lifecycle, Step, Timeline
 from kling_contract.contract.operation import Operation
-from kling_contract.contract.revision import REVISION_VARIABLE, Contract, Model, Revision, chosen, revisions
+from kling_contract.contract.revision import REVISION_VARIABLE, Contract, chosen, revisions
+from kling_contract.contract.revision_documents import Model, Revision
 
 __all__ = [
     "REVISION_VARIABLE",

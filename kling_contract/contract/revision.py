@@ -6,7 +6,6 @@ import copy
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,58 +16,19 @@ from kling_contract.contract.lifecycle import Lifecycle
 from kling_contract.contract.models import aliases_of, facts_about
 from kling_contract.contract.nearest_model import nearest_models
 from kling_contract.contract.observed import Observed
-from kling_contract.contract.operation import CREATE, GET, MODEL, Operation, Route, routes
+from kling_contract.contract.operation import CREATE, GET, MODEL, Operation
+from kling_contract.contract.revision_documents import Model, Revision, RevisionDocuments, all_fitting
 from kling_contract.errors import DocumentError, UnknownModel, UnknownRevision
 
-__all__ = ["REVISION_VARIABLE", "Contract", "Model", "Revision", "chosen", "revisions"]
+__all__ = ["REVISION_VARIABLE", "Contract", "chosen", "revisions"]
 
 REVISION_VARIABLE = "KLING_CONTRACT_REVISION"
 """The environment variable that names the revision if nothing else does."""
 
 _OPENAPI = "openapi.json"
-_OBSERVED = "observed.json"
-_GENERATION = "generation.schema.json"
 _ERROR = "error.schema.json"
 _PAYLOAD = "create-request"
 _MAX_VIDEO_SECONDS = 86_400.0  # whatever a payload asks for, no video is longer than a day
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """One state of the contract: its id (the day it was published), its title, and the sources that it is known from.
-
-    `provenance` is "published" if the provider itself published it; otherwise it says in words what it is.
-    """
-
-    id: str
-    title: str
-    provenance: str
-    sources: tuple[str, ...]
-
-    @property
-    def published(self) -> bool:
-        """True if the provider itself published it."""
-        return self.provenance == "published"
-
-    def __str__(self) -> str:
-        return self.id
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """One model of a revision: its id, the path of its creates, and the names of two documents.
-
-    `request_document` has the schema of its payloads, which other models may share, and `generation_document` the schema of
-    the responses about it.
-    """
-
-    id: str
-    path: str
-    request_document: str
-    generation_document: str
-
-    def __str__(self) -> str:
-        return self.id
 
 
 class Contract:
@@ -88,12 +48,12 @@ class Contract:
 
         Raise DocumentError if a document does not fit, and UnknownModel.
         """
-        revision = _Documents(documents)
-        self._describe(revision, revision.model(model))
+        revision = RevisionDocuments(documents)
+        self._describe(revision, _model_of(revision, model))
         self._read_all()
         revision.contracts[self.model] = self
 
-    def _describe(self, documents: _Documents, model: Model) -> None:
+    def _describe(self, documents: RevisionDocuments, model: Model) -> None:
         self._documents = documents
         self._model = model
         self.model: str = model.id
@@ -104,15 +64,9 @@ class Contract:
 
     def _read_all(self) -> None:
         """Read what is otherwise read when it is first used. Raise DocumentError if a document does not fit."""
-        try:
+        with all_fitting():
             for name in ("observed", "operations", "create", "get", "error_schema", "lifecycle"):
                 getattr(self, name)
-        except (KeyError, TypeError, IndexError) as missing:
-            raise DocumentError(
-                f"the documents are not those of a revision: {missing!r} is missing or misplaced"
-            ) from missing
-        except ValueError as wrong:  # no 2xx among the statuses, a status that is not a number, or steps out of order
-            raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
 
     @classmethod
     def load(cls, revision: str | None = None, *, model: str | None = None) -> Contract:
@@ -147,10 +101,10 @@ class Contract:
 
         Raise UnknownModel if the revision does not document it.
         """
-        contracts = self._documents.contracts
+        contracts: dict[str, Contract] = self._documents.contracts
         if model not in contracts:
             contract = object.__new__(type(self))
-            contract._describe(self._documents, self._documents.model(model))
+            contract._describe(self._documents, _model_of(self._documents, model))
             contracts.setdefault(model, contract)
         return contracts[model]
 
@@ -299,80 +253,14 @@ class Contract:
         return f"Contract({self.revision.id!r}, {self.model!r})"
 
 
-class _Documents(Mapping[str, Any]):
-    """The documents of one revision, and what they say of all of its models. Raise DocumentError if they do not fit."""
-
-    def __init__(self, documents: Mapping[str, Any]) -> None:
-        self._documents = documents
-        self.contracts: dict[str, Contract] = {}
-        try:
-            self.openapi: Mapping[str, Any] = documents[_OPENAPI]
-            info = self.openapi["info"]
-            self.revision = Revision(
-                id=info["version"],
-                title=info["title"],
-                provenance=info["x-provenance"],
-                sources=tuple(info["x-sources"]),
-            )
-            self.base_url: str = self.openapi["servers"][0]["url"]
-            found = list(routes(documents))
-            self.creates: list[Route] = [route for route in found if route.operation == CREATE]
-            self._gets = [route for route in found if route.operation == GET]
-            self._known: Mapping[str, Model] = MappingProxyType(
-                {
-                    model: Model(model, route.paths[0], name, route.response_document(model) or _GENERATION)
-                    for route in self.creates
-                    for model, name in route.models.items()
-                }
-            )
-            self.dummies = frozenset(model for route in self.creates for model in route.dummies)
-            self.models: Mapping[str, Model] = MappingProxyType(
-                {model: known for model, known in self._known.items() if model not in self.dummies}
-            )
-            for operation in (CREATE, GET):
-                if all(route.operation != operation for route in found):
-                    raise KeyError(operation)
-            if not self.models:
-                raise ValueError(f"{_OPENAPI} names no model")
-        except (KeyError, TypeError, IndexError) as missing:
-            raise DocumentError(
-                f"the documents are not those of a revision: {missing!r} is missing or misplaced"
-            ) from missing
-        except ValueError as wrong:
-            raise DocumentError(f"the documents are not those of a revision: {wrong}") from wrong
-
-    @functools.cached_property
-    def observed(self) -> Observed:
-        """What was observed, for the default model."""
-        return Observed.from_document(self[_OBSERVED])
-
-    def model(self, asked: str | None) -> Model:
-        """Return a model by its id; None means the default one. Raise UnknownModel."""
-        if asked is None:
-            default = _index()[MODEL]
-            return self.models[default if default in self.models else next(iter(self.models))]
-        if asked not in self._known:
-            raise UnknownModel(asked, _no_model(asked, self.revision, list(self.models)))
-        return self._known[asked]
-
-    def knows(self, model: str) -> bool:
-        """Return whether this is one of the models, or a dummy."""
-        return model in self._known
-
-    def routes_of(self, model: str) -> tuple[Route, Route]:
-        """Return where a model is created, and where its generations are asked for: on the same path."""
-        create = next(route for route in self.creates if model in route.models)
-        get = next((route for route in self._gets if route.paths[0] in create.paths), self._gets[0])
-        return create, get
-
-    def __getitem__(self, name: str) -> Any:
-        return self._documents[name]
-
-    def __iter__(self) -> Any:
-        return iter(self._documents)
-
-    def __len__(self) -> int:
-        return len(self._documents)
+def _model_of(documents: RevisionDocuments, asked: str | None) -> Model:
+    """Return a model of a revision by its id; None means the default one. Raise UnknownModel."""
+    if asked is None:
+        default = _index()[MODEL]
+        asked = default if default in documents.models else next(iter(documents.models))
+    if not documents.knows(asked):
+        raise UnknownModel(asked, _no_model(asked, documents.revision, list(documents.models)))
+    return documents.model(asked)
 
 
 def _no_model(asked: str, revision: Revision, known: list[str]) -> str:
@@ -417,8 +305,8 @@ def _index() -> Mapping[str, str]:
 
 @functools.cache
 def _load(revision: str) -> Contract:
-    documents = _Documents(Folder(SCHEMAS / revision))
+    documents = RevisionDocuments(Folder(SCHEMAS / revision))
     contract = object.__new__(Contract)
-    contract._describe(documents, documents.model(None))
+    contract._describe(documents, _model_of(documents, None))
     documents.contracts[contract.model] = contract
     return contract

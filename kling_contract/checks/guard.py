@@ -15,6 +15,7 @@ from kling_contract.checks.deadline import Deadline, DeadlineExceeded
 from kling_contract.client.http_adapter import SyncHttpAdapter
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
+from kling_contract.contract.operation import MODEL
 from kling_contract.display import shorten
 from kling_contract.errors import ContractBroken, InvalidJson
 from kling_contract.jsontext.parser import parse
@@ -121,7 +122,14 @@ class CreationGuard(httpx.BaseTransport):
         self._inner.close()
 
     def _could_create(self, body: bytes) -> bool:
-        return not all(has_errors(validate(body, contract=each)) for each in self._contracts)
+        try:
+            payload = parse(body)
+        except InvalidJson:
+            return False
+        model = payload.get(MODEL) if isinstance(payload, dict) else None
+        if not isinstance(model, str) or not any(contract.takes(model) for contract in self._contracts):
+            return False
+        return not all(has_errors(validate(payload, contract=contract)) for contract in self._contracts)
 
     def _send(self, request: httpx.Request) -> httpx.Response:
         try:

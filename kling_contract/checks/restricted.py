@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -67,6 +68,7 @@ def _with_unknown_model(body: bytes) -> bytes:
     return body
 
 
+@functools.cache
 def _known_models() -> list[bytes]:
     """Return the models of all revisions, the longest first: one may be the beginning of another."""
     listed = {model for revision in revisions() for model in Contract.load(revision).models}

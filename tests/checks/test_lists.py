@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import re
@@ -144,12 +145,13 @@ def test_any_json(value: Any, data: Any) -> None:
         asked(respond=lambda request, content=content: httpx.Response(200, json=content))  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("status", [200, 201, 204, 301, 304, 401, 404, 500])
 @pytest.mark.parametrize("body", ODD_BODIES, ids=range(len(ODD_BODIES)))
-def test_any_body(body: bytes, status: int) -> None:
+def test_any_body(body: bytes) -> None:
     """Whatever bytes come instead of a list, with whatever status, nothing is said of the model, and nothing raised."""
     headers = {"location": "http://["}
-    assert asked(respond=lambda request: httpx.Response(status, content=body, headers=headers)) is None
+    for status in (200, 201, 204, 301, 304, 401, 404, 500):
+        response = functools.partial(httpx.Response, status, content=body, headers=headers)
+        assert asked(respond=lambda request, response=response: response()) is None, status  # type: ignore[misc]
 
 
 def test_another_status_than_200_is_no_list() -> None:

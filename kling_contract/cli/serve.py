@@ -46,7 +46,7 @@ class _Number(click.FloatRange):
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Respond to creates and polls as in this HTTP Archive, which `record` writes.",
 )
-@click.option("--tls", is_flag=True, help="Serve https, with a temporary certificate. Needs trustme.")
+@click.option("--tls", is_flag=True, help="Serve https, with a temporary certificate.")
 @options.scenario
 @click.option(
     "--progression",
@@ -173,8 +173,6 @@ def command(
 
         try:
             serve(application, host=host, port=port, tls=tls, on_ready=ready)
-        except ModuleNotFoundError as missing:
-            raise click.UsageError(str(missing)) from missing
         finally:
             fake.close()
 

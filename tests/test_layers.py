@@ -72,6 +72,7 @@ MAY_IMPORT: dict[str, str] = {
         "kling_contract.errors kling_contract.generation kling_contract.jsontext kling_contract.redaction "
         "kling_contract.validation kling_contract.violation"
     ),
+    "fake_server.programs": "kling_contract.errors",
     "fake_server.assertions": "journal messages service kling_contract.contract",
     "fake_server.server": (
         "adapters assertions messages recording scenario service kling_contract.clock kling_contract.contract "

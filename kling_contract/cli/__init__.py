@@ -15,6 +15,7 @@ from kling_contract.errors import (
     DocumentError,
     ImageError,
     InvalidPayload,
+    IsolationError,
     KlingError,
     ListenError,
     StateError,
@@ -26,7 +27,7 @@ from kling_contract.version import __version__
 __all__ = ["cli", "main"]
 
 _COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
-_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownModel, UnknownRevision)
+_UNUSABLE = (DocumentError, ImageError, IsolationError, ListenError, StateError, UnknownModel, UnknownRevision)
 
 
 class _LazyGroup(click.Group):

@@ -123,12 +123,12 @@ class Child:
         self._asking = threading.Lock()
         self._answers: queue.SimpleQueue[socket.socket | None] = queue.SimpleQueue()
         self._forwarding = Forwarding(say)
-        forwarded = [(address, forward) for forward in allow for address in forward.inside]
+        forwarded = {(address, forward.port): forward for forward in allow for address in forward.inside}
         settings = {
             "folder": _text(folder),
             "isolate": self.isolated,
-            "listen": [*listen, *((address, forward.port) for address, forward in forwarded)],
-            "addresses": [address for address, forward in forwarded if forward.is_address],
+            "listen": [*listen, *forwarded],
+            "addresses": sorted({address for (address, _), forward in forwarded.items() if forward.is_address}),
         }
         self._launcher, self._channel, self._life = _launch(settings, streams)
         with contextlib.ExitStack() as on_failure:
@@ -139,7 +139,7 @@ class Child:
         by_index = dict(zip(ready["listening"], sockets, strict=True))
         self.listeners = [by_index.pop(index) for index in range(len(listen)) if index in by_index]
         for index, listener in by_index.items():
-            self._forwarding.forward(listener, forwarded[index - len(listen)][1])
+            self._forwarding.forward(listener, [*forwarded.values()][index - len(listen)])
         for listener, port in publish:
             self._forwarding.publish(listener, port, self.socket_inside)
         self._reader = threading.Thread(target=self._listen, name="launcher", daemon=True)

@@ -271,7 +271,7 @@ def _map_ids(starter: int) -> bytes:
                     _write(f"/proc/{starter}/setgroups", "deny")
                 _write(f"/proc/{starter}/{kind}_map", f"{own} {own} 1\n")
     except OSError as error:
-        return f"{error.filename}: {error.strerror}".encode()
+        return f"its users cannot be mapped: {error.strerror}".encode()
     return b"ok"
 
 
@@ -279,9 +279,6 @@ def _write(path: str, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY)
     try:
         os.write(descriptor, text.encode())
-    except OSError as error:
-        error.filename = path
-        raise
     finally:
         os.close(descriptor)
 

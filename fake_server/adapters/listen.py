@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fake_server.adapters.authority import Authority
     from fake_server.adapters.gate import Gate
 
-__all__ = ["BaseURL", "listen", "serve"]
+__all__ = ["BaseURL", "bind", "listen", "serve"]
 
 _BACKLOG = 2048
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -45,8 +45,8 @@ def listen(
     """Serve an ASGI application from a thread while the context lasts, and give its base URL.
 
     Port 0 takes any free one. With `tls` it is https, with a certificate for this port. With a `gate` the port takes
-    https and http and is an HTTP proxy, and so do `listeners`, more listening sockets, which are closed in the end.
-    Raise ListenError if the port cannot be listened on.
+    https and http and is an HTTP proxy. `listeners` are listening sockets to use with a gate instead of a port; the URL is
+    that of the first one, and they are closed in the end. Raise ListenError if the port cannot be listened on.
     """
     ready = threading.Event()
     server, listener, url = _prepare(application, host, port, tls, ready.set, gate, listeners)
@@ -100,12 +100,12 @@ def _prepare(
     authority = gate.authority if gate else _authority(host) if tls else None
     context = authority.server_context() if authority else None
     config = configured(application, backlog=_BACKLOG, tls=None if gate else context)
-    listener = _listen(host, port)
+    listener = next(iter(listeners), None) or bind(host, port)
     bound, number = listener.getsockname()[:2]
     name = _WILDCARDS.get(bound, host)
     url = BaseURL(f"{'https' if tls else 'http'}://{f'[{name}]' if ':' in name else name}:{number}")
     url.ca_pem = authority.certificate if authority else None
-    accepting = [functools.partial(gate.accept, each) for each in (listener, *listeners)] if gate else []
+    accepting = [functools.partial(gate.accept, each) for each in listeners or [listener]] if gate else []
     return Server(config, on_ready, accepting=accepting, tls=context), listener, url
 
 
@@ -115,8 +115,8 @@ def _authority(host: str) -> Authority:
     return Authority([host])
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket: connections wait there until the server runs."""
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket: connections wait there until a server runs. Raise ListenError if that is not possible."""
     with contextlib.ExitStack() as on_failure:
         try:
             if not 0 <= port <= 65_535:

@@ -63,8 +63,9 @@ MAY_IMPORT: dict[str, str] = {
         "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.display "
         "kling_contract.errors kling_contract.jsontext kling_contract.validation kling_contract.violation"
     ),
+    "fake_server.preload": "",
     "fake_server.adapters": (
-        "messages scenario service kling_contract.clock kling_contract.contract kling_contract.errors "
+        "messages preload scenario service kling_contract.clock kling_contract.contract kling_contract.errors "
         "kling_contract.hosts kling_contract.jsontext kling_contract.validation"
     ),
     "fake_server.recording": (

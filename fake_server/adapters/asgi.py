@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from fake_server.adapters.delivery import Handle, deliver, real_seconds
+from fake_server.adapters.delivery import TRAFFIC, Handle, deliver
 from fake_server.messages import Headers, Request
-from kling_contract.clock import Clock
+from kling_contract.clock import Clock, VirtualClock
 
 __all__ = ["Application", "app", "hang_up"]
 
@@ -39,7 +39,8 @@ def app(handle: Handle, *, body_limit: int, clock: Clock) -> Application:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                await _http(handle, body_limit, clock, scope, receive, send)
+                with TRAFFIC.request():
+                    await _http(handle, body_limit, clock, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -59,7 +60,7 @@ async def _http(handle: Handle, limit: int, clock: Clock, scope: Scope, receive:
         return
     url = _url(scope, fields.get("host", ""))
     reply = deliver(handle, Request(scope["method"], url, Headers(fields), body))
-    if reply.delay and not await _still_there(receive, real_seconds(clock, reply.delay)):
+    if reply.delay and not await _hold_back(receive, clock, reply.delay):
         return
     if reply.cut == 0:
         await hang_up(receive, send)
@@ -109,15 +110,45 @@ async def _drain(receive: Receive) -> bool:
     return True
 
 
+async def _hold_back(receive: Receive, clock: Clock, seconds: float) -> bool:
+    """Wait until so many seconds have passed on `clock`. Return whether the client is still connected then.
+
+    A clock that stands still is moved on instead. One that runs may be moved, too: then the wait is over earlier.
+    """
+    if not isinstance(clock, VirtualClock):
+        with TRAFFIC.held(clock, clock.now() + seconds):
+            return await _still_there(receive, seconds)
+    if not clock.rate:
+        clock.advance(seconds)
+        return True
+    until = clock.now() + seconds
+    moved = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with clock.watched(lambda _: loop.call_soon_threadsafe(moved.set)), TRAFFIC.held(clock, until):
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            while not gone.done() and (left := until - clock.now()) > 0:
+                waking = asyncio.ensure_future(moved.wait())
+                await asyncio.wait({gone, waking}, timeout=left / clock.rate, return_when=asyncio.FIRST_COMPLETED)
+                waking.cancel()
+                moved.clear()
+            return not gone.done()
+        finally:
+            gone.cancel()
+
+
 async def _still_there(receive: Receive, seconds: float) -> bool:
     """Wait so many real seconds. Return whether the client is still connected then."""
-    if seconds:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while (await receive())["type"] != "http.disconnect":
-                    pass
-                return False
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await _disconnected(receive)
+            return False
     return True
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def hang_up(receive: Receive, send: Send) -> None:
@@ -132,8 +163,7 @@ async def hang_up(receive: Receive, send: Send) -> None:
     if transport is None:
         raise ConnectionAbortedError("the connection breaks here: the fake's scenario has a fault")
     transport.close()
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await _disconnected(receive)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -80,6 +80,9 @@ MAY_IMPORT: dict[str, str] = {
         "kling_contract.violation"
     ),
     "fake_server.exercises": ("adapters journal messages scenario server kling_contract.clock kling_contract.errors"),
+    "fake_server.programs": (
+        "journal messages recording server kling_contract.display kling_contract.reports kling_contract.violation"
+    ),
     # who brings both together
     "kling_contract.pytest_plugin": (
         "client clock contract display errors fake_server.adapters fake_server.messages "

@@ -139,10 +139,14 @@ class Forwarding:
     def close(self) -> None:
         """End all connections and listeners."""
         if self._loop is not None and self._thread is not None:
+            import asyncio
+
             for server in self._servers:
                 self._loop.call_soon_threadsafe(server.close)
+            asyncio.run_coroutine_threadsafe(_end_others(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+            self._loop.close()
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
@@ -154,24 +158,20 @@ class Forwarding:
 
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=_run, args=(self._loop,), name="forwarding", daemon=True)
+            self._thread = threading.Thread(target=self._loop.run_forever, name="forwarding", daemon=True)
             self._thread.start()
         self._servers.append(asyncio.run_coroutine_threadsafe(server, self._loop).result())
 
 
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """Run a loop until it is stopped, and then end its tasks."""
+async def _end_others() -> None:
+    """End all other tasks of the running loop, and the threads that it uses."""
     import asyncio
 
-    try:
-        loop.run_forever()
-    finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 async def _join(

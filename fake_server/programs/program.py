@@ -8,19 +8,19 @@ import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fake_server.adapters.asgi import Application
 from fake_server.adapters.authority import Authority
 from fake_server.adapters.delivery import Handle
-from fake_server.adapters.gate import Gate, covers
+from fake_server.adapters.gate import Gate
 from fake_server.adapters.listen import bind, listen
 from fake_server.adapters.pacer import Pacer
 from fake_server.messages import Headers, Reply, Request
 from fake_server.programs.bundles import bundles_of
-from fake_server.programs.child import Isolate, Streams, prepare, signals_passed_to
+from fake_server.programs.child import Child, Isolate, Streams, prepare, signals_passed_to
 from fake_server.programs.environment import Trust, environment
 from fake_server.programs.escapes import Escapes
 from fake_server.programs.forwarding import Forward, forwards, host_lines
@@ -73,7 +73,9 @@ class Others:
         """Take note of a connection to an address, unless that is of an allowed host."""
         if address not in self._addresses():
             self.noticed.append(address)
-            self._say(f"a connection to {address} passed the fake by: only a namespace can prevent that (--isolate require)")
+            self._say(
+                f"a connection to {address} passed the fake by: only a namespace can prevent that (--isolate require)"
+            )
 
     def _addresses(self) -> set[str]:
         found = set()
@@ -94,13 +96,15 @@ def run_program(
     isolate: Isolate = "auto",
     publish: Sequence[int] = (),
     streams: Streams | None = None,
+    during: Callable[[Child], AbstractContextManager[object]] = signals_passed_to,
     say: Callable[[str], None],
 ) -> Ended:
     """Run a program, whose connections to `hosts` end in `application`, until it and all that it started have ended.
 
     The first of `hosts` is the API's. `inherited` is the environment that the program would have had. With a `pacer` its
-    waits follow the fake's clock. Signals to this process are passed to it. Call this in the main thread, unless `streams`
-    give the program standard streams of its own. Raise IsolationError, ListenError and OSError if it cannot be started.
+    waits follow the fake's clock. While it runs, the context that `during` makes is entered: by default signals to this
+    process are passed to it, which is for the main thread. `streams` are its standard streams (None: those of this process).
+    Raise IsolationError, ListenError and OSError if it cannot be started.
     """
     allowed = forwards(others.allowed)
     with contextlib.ExitStack() as stack:
@@ -108,7 +112,8 @@ def run_program(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         outer = stack.enter_context(bind("127.0.0.1", 0))
         port = outer.getsockname()[1]
-        authority = Authority(hosts)
+        names = [*hosts, f"*.{_domain(hosts[0])}"]
+        authority = Authority(names)
         child = stack.enter_context(
             prepare(
                 folder=folder,
@@ -122,7 +127,7 @@ def run_program(
         )
         gate = Gate(
             authority,
-            hosts,
+            names,
             allows=others.allows,
             on_refused=others.refuse,
             on_pace=pacer.serve if pacer is not None else None,
@@ -134,8 +139,8 @@ def run_program(
         bundles = bundles_of(command, inherited.get("PATH", ""))
         trust = Trust(folder, authority, bundles)
         configuration = {
-            "hosts": [host for host in hosts if not host.startswith("*.")],
-            "domain": domain_of(hosts[0]),
+            "hosts": list(hosts),
+            "domain": _domain(hosts[0]),
             "port": port,
             "authority": str(trust.authority),
             "allow": [_place(host, number) for host, number in others.allowed],
@@ -151,7 +156,7 @@ def run_program(
             bound[Path("/etc/hosts")] = _hosts_file(folder, hosts, allowed)
         else:
             stack.enter_context(Escapes(child.pids, others.notice))
-        with _passing_signals(child, streams):
+        with during(child):
             child.go(
                 command,
                 environment=environment(inherited, port=port, trust=trust, configuration=configuration),
@@ -167,39 +172,29 @@ def only_for(hosts: Collection[str], handle: Handle, others: Others) -> Handle:
 
     def answer(request: Request) -> Reply:
         try:
-            host, port = request.target.hostname or "", request.target.port or 443
+            host, port = request.target.hostname or "", request.target.port
         except ValueError:
             return handle(request)
-        if is_loopback(host) or covers(hosts, host):
+        if is_loopback(host) or host in hosts:
             return handle(request)
-        others.refuse(host, port)
-        reason = f"this fake stands for {hosts_in_words(hosts)}, not for {host}"
-        body = reason.encode("ascii", "backslashreplace")
-        return Reply(421, Headers({"content-type": "text/plain", "x-fake-reason": reason}), body)
+        others.refuse(host, port or (80 if request.target.scheme == "http" else 443))
+        reason = f"this fake stands for {', '.join(hosts)}, and {host} is none of them"
+        fields = {"content-type": "text/plain", "x-fake-reason": reason}
+        return Reply(421, Headers(fields), reason.encode("ascii", "backslashreplace"))
 
     return answer
 
 
-def hosts_in_words(hosts: Collection[str]) -> str:
-    """Return the hosts for a sentence."""
-    return ", ".join(hosts)
-
-
-def domain_of(host: str) -> str:
-    """Return the domain whose other names are taken for the same API: that above the name of the API's host."""
+def _domain(host: str) -> str:
+    """Return the domain whose other names may be taken for the API by mistake: that above the name of its host."""
     return host.partition(".")[2]
-
-
-def _passing_signals(child: Any, streams: Streams | None) -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext() if streams is not None else signals_passed_to(child)
 
 
 def _hosts_file(folder: Path, hosts: Collection[str], allowed: Sequence[Forward]) -> Path:
     path = folder / "hosts"
-    names = " ".join(host for host in hosts if not host.startswith("*."))
     path.write_text(
         f"127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{socket.gethostname()}\n"
-        f"127.0.0.1\t{names}\n{host_lines(allowed)}"
+        f"127.0.0.1\t{' '.join(hosts)}\n{host_lines(allowed)}"
     )
     return path
 

@@ -26,7 +26,7 @@ from kling_contract.version import __version__
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
+_COMMANDS = ("check", "demo", "diff", "generate", "record", "run", "samples", "schema", "serve", "validate")
 _UNUSABLE = (DocumentError, ImageError, IsolationError, ListenError, StateError, UnknownModel, UnknownRevision)
 
 
@@ -55,6 +55,7 @@ def cli(ctx: click.Context) -> None:
       1    something breaks the contract or has failed
       2    wrong usage, or unreadable input
       3    the server cannot be reached (check)
+      90   the program has ended well, and broke what --fail-on names (run)
       130  interrupted
 
     \b

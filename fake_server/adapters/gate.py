@@ -28,7 +28,8 @@ ESCAPE_LINE = b"KLING-REFUSED "
 _TLS = b"\x16"  # the type of a handshake record (RFC 8446, 5.1)
 _LONGEST = 2**16 - 1
 _PATIENCE = 0.005  # seconds between two looks at a line that has begun to arrive
-_ABSOLUTE = re.compile(rb"[A-Z]+ (http://[^ ]+) HTTP/1\.[01]\r?\n", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"[A-Z]+ ((https?)://[^ ]+) HTTP/1\.[01]\r?\n", re.IGNORECASE)
+_PORTS = {b"http": 80, b"https": 443}
 
 
 class ServesConnections(Protocol):
@@ -90,8 +91,8 @@ class Gate:
                 unless_handed_over.pop_all()
                 if start.startswith(PACE_LINE) and self._on_pace is not None:
                     self._on_pace(connection, await _taken(connection, b"\n"))
-                elif (absolute := _ABSOLUTE.match(start)) and (place := _place(absolute[1].decode("latin-1"), 80)):
-                    await self._request(connection, server, *place)
+                elif absolute := _ABSOLUTE.match(start):
+                    await self._request(connection, server, absolute[1].decode("latin-1"), _PORTS[absolute[2].lower()])
                 else:
                     await server.serve_connection(connection, tls=start.startswith(_TLS))
                 return
@@ -99,7 +100,7 @@ class Gate:
     async def _tunnel(self, connection: socket.socket) -> bool:
         """Answer a CONNECT request; return whether the tunnel ends here, so that what follows is a connection of ours."""
         head = await _taken(connection, b"\r\n\r\n")
-        target = (head.split(None, 2)[1:2] or [b""])[0].decode("latin-1")
+        target = head.split(b" ", 2)[1].decode("latin-1")
         place = _place(f"//{target}", 443)
         if place is None:
             await _answer(connection, 400, f"{target[:100]!r} is no host and port")
@@ -112,14 +113,21 @@ class Gate:
             await splice(connection, upstream)
         return False
 
-    async def _request(self, connection: socket.socket, server: ServesConnections, host: str, port: int) -> None:
-        """Lead a request in the absolute form, as proxies get it, to its host. It is the last one of its connection."""
-        if self._is_ours(host, port, connection):
+    async def _request(self, connection: socket.socket, server: ServesConnections, url: str, port: int) -> None:
+        """Lead a request in the absolute form, as proxies get it, to its host. It is the last one of its connection.
+
+        In this form a client gives its proxy the task of speaking TLS; that is done for the API alone.
+        """
+        place = _place(url, port)
+        if place is None or self._is_ours(*place, connection):
             await server.serve_connection(connection, tls=False)
             return
         with connection:
             head = await _taken(connection, b"\r\n\r\n")
-            if upstream := await self._upstream(connection, host, port):
+            if port == _PORTS[b"https"]:
+                self._on_refused(*place)
+                await _answer(connection, 403, "this proxy does not speak TLS to another host: use CONNECT")
+            elif upstream := await self._upstream(connection, *place):
                 await asyncio.get_running_loop().sock_sendall(upstream, _for_origin(head))
                 await splice(connection, upstream)
 

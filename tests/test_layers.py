@@ -81,7 +81,8 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "fake_server.exercises": ("adapters journal messages scenario server kling_contract.clock kling_contract.errors"),
     "fake_server.programs": (
-        "journal messages recording server kling_contract.display kling_contract.reports kling_contract.violation"
+        "exercises journal messages recording scenario server kling_contract.clock kling_contract.display "
+        "kling_contract.errors kling_contract.reports kling_contract.violation"
     ),
     # who brings both together
     "kling_contract.pytest_plugin": (

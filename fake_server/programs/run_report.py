@@ -12,7 +12,7 @@ from fake_server.server import FakeServer
 from kling_contract import reports
 from kling_contract.violation import FileResult, Severity, Violation
 
-__all__ = ["FORMATS", "LEAST", "FailOn", "RunFormat", "fails", "lines"]
+__all__ = ["FAIL_ON", "FORMATS", "FailOn", "RunFormat", "fails", "lines"]
 
 RunFormat = Literal["text", "json", "github", "sarif", "junit", "har"]
 FORMATS: tuple[RunFormat, ...] = (*reports.FORMATS, "har")
@@ -20,7 +20,7 @@ FORMATS: tuple[RunFormat, ...] = (*reports.FORMATS, "har")
 FailOn = Literal["error", "warning", "escape"]
 """What makes a run fail: a violation that is an error, one that is an error or a warning, a connection to another host."""
 
-LEAST: tuple[FailOn, ...] = get_args(FailOn)
+FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 
 _ERROR: tuple[FailOn, ...] = ("error",)

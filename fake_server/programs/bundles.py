@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def bundles_of(command: Sequence[str], path: str) -> list[Path]:
         for folder in prefix.glob(pattern)
         for name in _OF_PYTHON_PACKAGES
     )
-    return list(dict.fromkeys(bundle.resolve() for bundle in (*system, *packages) if bundle.is_file()))
+    return list(dict.fromkeys(bundle.resolve() for bundle in (*system, *packages) if os.access(bundle, os.R_OK)))
 
 
 def _prefixes(command: Sequence[str], path: str) -> list[Path]:

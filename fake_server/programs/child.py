@@ -164,8 +164,8 @@ class Child:
 
         `bound` are files, and those that the command finds in their places. Only a command with namespaces of its own does.
         """
-        replaced = {path.resolve(): other for path, other in (bound or {}).items() if path.exists()}
-        replaced |= {path.resolve(): Path(os.devnull) for path in _NAME_SERVICE if path.exists()}
+        replaced = {path.resolve(): other for path, other in (bound or {}).items() if os.access(path, os.F_OK)}
+        replaced |= {path.resolve(): Path(os.devnull) for path in _NAME_SERVICE if os.access(path, os.F_OK)}
         order = {
             "command": [_text(each) for each in command],
             "environment": {_text(name): _text(value) for name, value in environment.items()},
@@ -249,15 +249,16 @@ class Child:
 
 
 @contextlib.contextmanager
-def signals_passed_to(child: Child) -> Iterator[None]:
-    """Pass signals that this process gets to a child, instead of ending by them. For the main thread.
+def signals_passed_to(*children: Child) -> Iterator[None]:
+    """Pass the signals that this process gets to children that run, instead of ending by them. For the main thread.
 
     A signal that is ignored stays so. Those that stop and continue a process, or tell it of its window's size, come to the
     command without help, as it is in the same process group.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
-        child.signal(number)
+        for child in children:
+            child.signal(number)
 
     numbers = [number for number in launcher.PASSED if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in numbers}

@@ -51,6 +51,7 @@ _ENDING = [
 _SAME_SIGNAL = 1.0  # seconds within which a signal from `run` is the one that the whole process group got
 _GRACE = 0.3  # seconds that the rest of a command's processes have to end before anything is said
 _TERMINATION = 2.0  # seconds that they have to end after SIGTERM, before SIGKILL
+_NEW_ADDRESS = 1.0  # seconds until a new address of the loopback interface can be used
 _PERSISTENCE = 5.0  # seconds in which SIGKILL is tried again: some processes may belong to another user
 
 # of linux/sched.h, linux/mount.h, linux/prctl.h and linux/sockios.h
@@ -547,7 +548,7 @@ def _listen(places: list[tuple[str, int]], addresses: list[str]) -> dict[int, so
         listeners: dict[int, socket.socket] = {}
         for index, (host, port) in enumerate(places):
             try:
-                listeners[index] = socket.create_server((host, port), family=_family(host), backlog=1024)
+                listeners[index] = _listener(host, port)
             except OSError:
                 if ":" not in host:
                     raise
@@ -556,8 +557,17 @@ def _listen(places: list[tuple[str, int]], addresses: list[str]) -> dict[int, so
     return listeners
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
+def _listener(host: str, port: int) -> socket.socket:
+    """Return a socket that listens. A new IPv6 address can be used a moment after it was set, and is waited for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    end = time.monotonic() + _NEW_ADDRESS
+    while True:
+        try:
+            return socket.create_server((host, port), family=family, backlog=1024)
+        except OSError as error:
+            if host in ("127.0.0.1", "::1") or error.errno != errno.EADDRNOTAVAIL or time.monotonic() > end:
+                raise
+            time.sleep(0.002)
 
 
 def _set_up_loopback(addresses: list[str]) -> None:

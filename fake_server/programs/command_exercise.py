@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,11 +26,10 @@ _LOOK = 0.05  # real seconds between two looks at the clock
 
 
 class Process(Protocol):
-    """A process that can be stopped, as `subprocess.Popen` can."""
+    """A command with all that it started: it gets signals, and is ended at once when it is closed."""
 
-    def poll(self) -> int | None: ...
-    def terminate(self) -> None: ...
-    def kill(self) -> None: ...
+    def signal(self, number: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Watch:
@@ -74,12 +74,10 @@ class Watch:
             self._wake.wait(_LOOK)
             if over.is_set():
                 return
-        if process.poll() is not None:
-            return
         self.stopped = True
-        process.terminate()
+        process.signal(signal.SIGTERM)
         if not over.wait(_GRACE):
-            process.kill()
+            process.close()
 
     def _count_as_too_many(self) -> None:
         self._too_many = True

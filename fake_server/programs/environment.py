@@ -24,7 +24,7 @@ _PASSWORD = "changeit"  # of a trust store that holds nothing secret; the one th
 
 _PROXY = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _NO_PROXY = ("NO_PROXY", "no_proxy")
-_THIS_MACHINE = "localhost,127.0.0.1,::1"
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _BUNDLE = (
     "SSL_CERT_FILE",  # OpenSSL: Python, Ruby, curl, httpx; Go, .NET
     "REQUESTS_CA_BUNDLE",
@@ -70,17 +70,23 @@ class Trust:
 
 
 def environment(
-    inherited: Mapping[str, str], *, port: int, trust: Trust, configuration: Mapping[str, Any]
+    inherited: Mapping[str, str],
+    *,
+    port: int,
+    trust: Trust,
+    configuration: Mapping[str, Any],
+    direct: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the environment of a program whose requests end in the fake on `port` of 127.0.0.1.
 
-    `configuration` is what the preloads read. What a variable of `inherited` says is kept where both can be said: preloads
+    `direct` are hosts that need no proxy, since a look-up of them leads to the fake: so that a connection that breaks is no
+    fault of a proxy's. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both can be said: preloads
     and options of the user's go on as before. If none of the usual variables holds a key, each of them holds a false one.
     """
     url = f"http://127.0.0.1:{port}"
     found = {name: value for name, value in inherited.items() if name not in _UNSET}
     found |= dict.fromkeys(_PROXY, url)
-    found |= dict.fromkeys(_NO_PROXY, _THIS_MACHINE)
+    found |= dict.fromkeys(_NO_PROXY, ",".join((*_THIS_MACHINE, *direct)))
     found |= dict.fromkeys(_BUNDLE, str(trust.bundle))
     found |= dict.fromkeys(_AUTHORITY, str(trust.authority))
     found["WGETRC"] = str(trust.wget)

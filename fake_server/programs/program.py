@@ -24,6 +24,7 @@ from fake_server.programs.child import Child, Isolate, Streams, prepare, signals
 from fake_server.programs.environment import Trust, environment
 from fake_server.programs.escapes import Escapes
 from fake_server.programs.forwarding import Forward, forwards, host_lines
+from fake_server.programs.summary import Escape
 from kling_contract.hosts import is_loopback
 
 __all__ = ["Ended", "Others", "only_for", "run_program"]
@@ -76,6 +77,12 @@ class Others:
             self._say(
                 f"a connection to {address} passed the fake by: only a namespace can prevent that (--isolate require)"
             )
+
+    @property
+    def escapes(self) -> list[Escape]:
+        """All of them, for a summary."""
+        refused = [Escape(place, "refused", times) for place, times in self.refused.items()]
+        return [*refused, *(Escape(address, "noticed") for address in self.noticed)]
 
     def _addresses(self) -> set[str]:
         found = set()
@@ -159,7 +166,13 @@ def run_program(
         with during(child):
             child.go(
                 command,
-                environment=environment(inherited, port=port, trust=trust, configuration=configuration),
+                environment=environment(
+                    inherited,
+                    port=port,
+                    trust=trust,
+                    configuration=configuration,
+                    direct=hosts if child.isolated else (),
+                ),
                 bound=bound,
             )
             code = child.wait()

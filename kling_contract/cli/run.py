@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
-import threading
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,17 +17,16 @@ from kling_contract.cli import options
 from kling_contract.cli.fake_options import Number, fake_options
 
 if TYPE_CHECKING:
-    from fake_server.adapters.pacer import Pacer
     from fake_server.programs.child import Isolate
+    from fake_server.programs.faked import Faked
     from fake_server.programs.program import Ended, Others
     from fake_server.programs.run_report import FailOn
-    from fake_server.server import FakeServer
 
 __all__ = ["command"]
 
 _REPORTS = ("text", "json", "github", "sarif", "junit", "har")
 _FAILED = 90  # no program ends with it by habit
-_PATIENCE = 10.0  # real seconds after which it is said that a program does not follow the clock
+_TAIL = 10_000  # bytes of standard error in which the last line of a program is looked for
 
 Time = Literal["fast", "rate", "polls"]
 
@@ -129,70 +129,107 @@ def command(
     other host can be reached at all. Containers that the program starts are not reached.
 
     Exit code: that of the program; 127: there is no such program; 126: it cannot be executed; 90: see --fail-on; 2: wrong
-    usage, or it cannot be run like this.
+    usage, or it cannot be run like this. With --exercise 1 if a run created twice or never stopped, else 0.
     """
-    from fake_server.adapters.pacer import Pacer
-    from fake_server.programs import run_report
-    from fake_server.programs.program import Others, run_program
-    from fake_server.programs.summary import Escape, Summary
-    from fake_server.server import FakeServer
-    from kling_contract.clock import VirtualClock
-    from kling_contract.contract.family import hosts
+    from fake_server.programs.faked import Faked
 
     if time_ == "polls":
         fake["progression"] = "polls"
     _, *outputs = options.open_outputs(ctx, "text", report_files)
-    if exercise:
-        ctx.exit(_exercise(program, fake))
-    with contextlib.ExitStack() as stack:
-        said = stack.enter_context(_unblocked_stderr())
-        say: Callable[[str], None] = (lambda _: None) if quiet else (lambda text: said(f"kling-contract: {text}"))
-        clock = VirtualClock(rate=rate if time_ == "rate" else 1.0)
-        server = FakeServer(**fake, clock=clock, on_exchange=_logged(said) if log else None)
-        stack.callback(server.close)
-        restored = frozenset(server.generations)
-        pacer = Pacer(clock, may_move=lambda: _unfinished(server), settle=settle / 1000) if time_ == "fast" else None
-        others = Others(allow, say)
-        if pacer is not None:
-            stack.enter_context(_hint(server, pacer, say))
-        ended = run_program(
-            program,
-            _application(server, others, control=not no_control),
-            hosts=hosts(server.contract),
-            inherited=os.environ,
-            others=others,
-            pacer=pacer,
-            isolate=isolate,
-            publish=publish,
-            say=say,
-        )
-        escapes = [
-            *(Escape(place, "refused", times) for place, times in others.refused.items()),
-            *(Escape(address, "noticed") for address in others.noticed),
-        ]
-        summary = Summary.of(server, escapes=escapes, isolation=_isolation(ended, others), restored=restored)
+    faked = Faked(
+        program,
+        os.environ,
+        follows=time_ == "fast",
+        settle=settle / 1000,
+        control=not no_control,
+        isolate=isolate,
+        publish=publish,
+    )
+    rated = rate if time_ == "rate" else None
+    with _written_on_standard_error() as write:
+        if exercise:
+            code = _exercise(faked, fake, rated, allow, write)
+        else:
+            code = _run(faked, fake, rated, allow, outputs, fail_on, write, log=log, quiet=quiet, color=ctx.color)
+    ctx.exit(code)
+
+
+def _run(
+    faked: Faked,
+    fake: Mapping[str, Any],
+    rate: float | None,
+    allow: Sequence[tuple[str, int]],
+    outputs: Sequence[options.Output],
+    fail_on: Sequence[FailOn],
+    write: Callable[[str], None],
+    *,
+    log: bool,
+    quiet: bool,
+    color: bool | None,
+) -> int:
+    from fake_server.journal.text import line
+    from fake_server.programs import run_report
+    from fake_server.programs.faked import clock_of
+    from fake_server.programs.program import Others
+    from fake_server.programs.summary import Summary
+    from fake_server.server import FakeServer
+
+    def say(text: str) -> None:
         if not quiet:
-            color = sys.stderr.isatty() if ctx.color is None else ctx.color
-            said(summary.text(color=color))
+            write(f"kling-contract: {text}")
+
+    others = Others(allow, say)
+    on_exchange = (lambda exchange: write(line(exchange))) if log else None
+    with contextlib.closing(FakeServer(**fake, clock=clock_of(rate), on_exchange=on_exchange)) as server:
+        restored = frozenset(server.generations)
+        ended = faked.run(server, others, say=say)
+        summary = Summary.of(server, escapes=others.escapes, isolation=_isolation(ended, others), restored=restored)
+        if not quiet:
+            write(summary.text(color=sys.stderr.isatty() if color is None else color))
         options.write_reports(outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on))
-    ctx.exit(_FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code)
+    return _FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code
 
 
-def _application(server: FakeServer, others: Others, *, control: bool) -> Any:
-    from fake_server.adapters.asgi import app
-    from fake_server.adapters.control import ControlApi
-    from fake_server.programs.program import only_for
-    from kling_contract.contract.family import hosts
+def _exercise(
+    faked: Faked,
+    fake: Mapping[str, Any],
+    rate: float | None,
+    allow: Sequence[tuple[str, int]],
+    write: Callable[[str], None],
+) -> int:
+    """Run the program once in each scenario, and return 0 if none of the runs has a warning."""
+    from fake_server.exercises import table
+    from fake_server.programs.child import Streams
+    from fake_server.programs.command_exercise import CommandRun, Watch, exercise_command
+    from fake_server.programs.faked import clock_of
+    from fake_server.programs.program import Others
+    from fake_server.scenario.scenario import scenarios
+    from kling_contract.cli.progress import progress
 
-    handle = ControlApi(server).handle if control else server.handle
-    answer = only_for(hosts(server.contract), handle, others)
-    return app(answer, body_limit=server.body_limit, clock=server.clock)
+    def run_once(scenario: str) -> CommandRun:
+        watch = Watch(**{**fake, "scenario": scenario, "clock": clock_of(rate)})
+        with contextlib.closing(watch.fake), tempfile.TemporaryFile() as errors:
+            ended = faked.run(
+                watch.fake,
+                Others(allow, lambda _: None),
+                say=lambda text: write(f"kling-contract: {scenario}: {text}"),
+                streams=Streams(subprocess.DEVNULL, subprocess.DEVNULL, errors),
+                during=watch.over,
+            )
+            return CommandRun(None if watch.stopped else ended.code, watch.seconds, watch.fake, _last_line(errors))
+
+    with progress("exercising", len(scenarios())) as step:
+        outcomes = exercise_command(run_once, on_outcome=lambda outcome: step(outcome.scenario))
+    click.echo(table(outcomes))
+    return 1 if any(outcome.warnings for outcome in outcomes) else 0
 
 
-def _unfinished(server: FakeServer) -> bool:
-    """Return whether a generation is under way. The newest are looked at first: those are."""
-    now, final = server.clock.now(), server.contract.lifecycle.is_final
-    return any(not final(generation.status(now)) for generation in reversed(tuple(server.generations.values())))
+def _last_line(errors: IO[bytes]) -> str:
+    """Return the last line that is not empty of what a program has written."""
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - _TAIL))
+    lines = errors.read().decode("utf-8", "replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _isolation(ended: Ended, others: Others) -> str:
@@ -208,24 +245,7 @@ def _isolation(ended: Ended, others: Others) -> str:
 
 
 @contextlib.contextmanager
-def _hint(server: FakeServer, pacer: Pacer, say: Callable[[str], None]) -> Iterator[None]:
-    """Say, after a while, if a generation is waited for in real time because nothing follows the fake's clock."""
-
-    def look() -> None:
-        if not pacer.following and _unfinished(server):
-            say("the program does not follow the fake's clock, so waits are real: try --time rate, or --time polls")
-
-    timer = threading.Timer(_PATIENCE, look)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def _unblocked_stderr() -> Iterator[Callable[[str], None]]:
+def _written_on_standard_error() -> Iterator[Callable[[str], None]]:
     """Give a function that writes a line on standard error, and never blocks: the fake must go on answering."""
     from fake_server.adapters.nonblocking_stream import NonBlockingStream
 
@@ -235,17 +255,7 @@ def _unblocked_stderr() -> Iterator[Callable[[str], None]]:
         stream.flush()
         errors = stack.enter_context(NonBlockingStream(stream.fileno(), on_closed=lambda _: None))
 
-        def write(text: str) -> None:
-            errors.write(f"{text}\n")
+        def write(line: str) -> None:
+            errors.write(f"{line}\n")
 
         yield write
-
-
-def _logged(said: Callable[[str], None]) -> Callable[[Any], None]:
-    from fake_server.journal.text import line
-
-    return lambda exchange: said(line(exchange))
-
-
-def _exercise(program: Sequence[str], fake: Mapping[str, Any]) -> int:
-    raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -30,16 +31,13 @@ class Command:
         self._stubborn = stubborn
         self._ended = threading.Event()
 
-    def poll(self) -> int | None:
-        return None
-
-    def terminate(self) -> None:
-        self.signals.append("TERM")
+    def signal(self, number: int) -> None:
+        self.signals.append(signal.Signals(number).name)
         if not self._stubborn:
             self._ended.set()
 
-    def kill(self) -> None:
-        self.signals.append("KILL")
+    def close(self) -> None:
+        self.signals.append("closed")
         self._ended.set()
 
     def go_on(self) -> bool:
@@ -145,7 +143,7 @@ def test_who_ignores_the_first_signal_gets_the_second(monkeypatch: pytest.Monkey
     command = Command(idle, watch, stubborn=True)
     with watch.over(command):
         command.run()
-    assert (watch.stopped, command.signals) == (True, ["TERM", "KILL"])
+    assert (watch.stopped, command.signals) == (True, ["SIGTERM", "closed"])
 
 
 def test_many_different_requests_at_once_are_allowed() -> None:

@@ -168,7 +168,9 @@ class Child:
         replaced |= {path.resolve(): Path(os.devnull) for path in _NAME_SERVICE if os.access(path, os.F_OK)}
         order = {
             "command": [_text(each) for each in command],
-            "environment": {_text(name): _text(value) for name, value in environment.items()},
+            "environment": {
+                _text(name): _text(value) for name, value in environment.items() if name and "=" not in name
+            },
             "bound": {_text(path): _text(other) for path, other in replaced.items()} if self.isolated else {},
         }
         with contextlib.suppress(OSError), self._asking:  # the launcher is gone: `wait` tells

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import socket
 import struct
 import threading
@@ -99,9 +100,7 @@ class Forwarding:
             try:
                 others = await asyncio.open_connection(place.host, place.port)
             except OSError as error:
-                self._say_once(
-                    f"{place.host}:{place.port}, which the command may reach, cannot be reached: {_why(error)}"
-                )
+                self._say_once(f"{place.host}:{place.port}, which the command may reach, cannot be reached", error)
                 _abort(writer)
             else:
                 await _join(reader, writer, *others)
@@ -129,7 +128,7 @@ class Forwarding:
                 except ConnectionRefusedError:
                     made = await inside("IPv6", "::1")
             except OSError as error:
-                self._say_once(f"port {port} is published, but the command does not listen there: {_why(error)}")
+                self._say_once(f"port {port} is published, but the command does not listen there", error)
                 _abort(writer)
             else:
                 await _join(reader, writer, *await asyncio.open_connection(sock=made))
@@ -148,10 +147,10 @@ class Forwarding:
             self._thread.join()
             self._loop.close()
 
-    def _say_once(self, text: str) -> None:
+    def _say_once(self, text: str, error: OSError) -> None:
         if text not in self._said:
             self._said.add(text)
-            self._say(text)
+            self._say(f"{text}: {_why(error)}")
 
     def _serve(self, server: Coroutine[Any, Any, asyncio.Server]) -> None:
         import asyncio
@@ -210,4 +209,7 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 
 
 def _why(error: OSError) -> str:
-    return error.strerror or str(error)
+    """Return the reason in a few words. The event loop's own words name each address that it tried."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or "no connection could be made"
+    return os.strerror(error.errno)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.programs.child import Isolate, prepare
+from fake_server.programs.child import Isolate, Streams, prepare
 from fake_server.programs.launcher import descendants
 from tests.fake_server.programs.conftest import Ended
 from tests.support import ROOT
@@ -75,8 +75,11 @@ def test_a_script_without_an_interpreter_is_one_for_sh(run: Run, tmp_path: Path)
 def test_arguments_and_environment_come_as_they_are(run: Run) -> None:
     """Each byte of the arguments and of the environment comes to the command, and no other variable does."""
     environment = {"PATH": os.environ["PATH"], "ODD": "a b\n'\"=\udcff\u20ac", "EMPTY": "", "LC_ALL": "C.UTF-8"}
+    not_possible = {"": "x", "=": "y"}  # but a strange parent can hand them down
     code = "import os, sys; print(ascii([sys.argv[1:], dict(os.environ)]))"
-    output = run([sys.executable, "-S", "-X", "utf8", "-c", code, "\udcfe \n", ""], environment=environment).output
+    output = run(
+        [sys.executable, "-S", "-X", "utf8", "-c", code, "\udcfe \n", ""], environment=environment | not_possible
+    ).output
     assert output == ascii([["\udcfe \n", ""], environment]) + "\n"
 
 
@@ -91,6 +94,16 @@ def test_the_environment_stands_on_no_command_line(folder: Path) -> None:
         for pid in {*others, *descendants(os.getpid())} - {own}:
             assert b"very-secret" not in Path(f"/proc/{pid}/cmdline").read_bytes()
             assert b"very-secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def test_the_end_of_a_stream_is_the_commands(folder: Path) -> None:
+    """Whoever reads what the command writes sees its end as soon as the command has closed it."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as output, prepare(folder=folder, streams=Streams(stdout=writing)) as child:
+        os.close(writing)
+        child.go(["sh", "-c", "echo all; exec >&-; sleep 60; :"], environment=os.environ)
+        assert output.read() == "all\n"
+        assert child.pids()
 
 
 def test_no_descriptor_leaks_into_the_command(run: Run) -> None:

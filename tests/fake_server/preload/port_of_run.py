@@ -43,7 +43,9 @@ def write_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
         )
 
     authority = build(issuer, authority_key.public_key(), ca=True).sign(authority_key, hashes.SHA256())
-    leaf = build(x509.Name([]), key.public_key(), ca=False).add_extension(x509.SubjectAlternativeName(names), critical=True)
+    leaf = build(x509.Name([]), key.public_key(), ca=False).add_extension(
+        x509.SubjectAlternativeName(names), critical=True
+    )
     pem = serialization.Encoding.PEM
     chain = folder / "server.pem"
     chain.write_bytes(
@@ -146,9 +148,7 @@ class PortOfRun:
                     return
                 self._answer(connection, stream, line, headers)
 
-    def _answer(
-        self, connection: socket.socket, stream: io.BufferedRWPair, line: str, headers: dict[str, str]
-    ) -> None:
+    def _answer(self, connection: socket.socket, stream: io.BufferedRWPair, line: str, headers: dict[str, str]) -> None:
         if "chunked" in headers.get("transfer-encoding", ""):
             while size := int(stream.readline(), 16):
                 stream.read(size + 2)

@@ -144,7 +144,7 @@ def run_program(
             pacer.watch(child.pids)
             stack.enter_context(pacer)
         bundles = bundles_of(command, inherited.get("PATH", ""))
-        trust = Trust(folder, authority, bundles)
+        trust = Trust(folder, authority, bundles, reaches_others=bool(others.allowed))
         configuration = {
             "hosts": list(hosts),
             "domain": _domain(hosts[0]),

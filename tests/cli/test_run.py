@@ -91,7 +91,7 @@ def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
 @other_programs
 @either_way
 def test_other_hosts_are_refused_and_named(isolate: str) -> None:
-    """A request to another host fails, is named once while the program runs and again in the summary, and fails the run if told to."""
+    """A request to another host fails, is named once at once and again in the summary, and fails the run if told to."""
     program = ["sh", "-c", "curl -sS http://example.com; curl -sS http://example.com; true"]
     done = run("--isolate", isolate, "--fail-on", "escape", "--", *program)
     assert done.returncode == 90

@@ -83,8 +83,9 @@ def environment(
     """Return the environment of a program whose requests end in the fake on `port` of 127.0.0.1.
 
     `direct` are hosts that need no proxy, since a look-up of them leads to the fake: then a broken connection looks as it
-    would without a proxy. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both can be said: preloads
-    and options of the user's go on as before. If none of the usual variables holds a key, each of them holds a false one.
+    would without a proxy. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both
+    can be said: preloads and options of the user's go on as before. If none of the usual variables holds a key, each of them
+    holds a false one.
     """
     url = f"http://127.0.0.1:{port}"
     found = {name: value for name, value in inherited.items() if name not in _UNSET}

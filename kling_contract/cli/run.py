@@ -58,7 +58,7 @@ def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     type=Number(0, 1e9, min_open=True),
     default=60.0,
     show_default=True,
-    help="Virtual seconds per real second, with --time rate.",
+    help="Virtual seconds per real second, with --time rate or polls.",
 )
 @click.option(
     "--settle",
@@ -145,7 +145,7 @@ def command(
         isolate=isolate,
         publish=publish,
     )
-    rated = rate if time_ == "rate" else None
+    rated = None if time_ == "fast" else rate
     with _written_on_standard_error() as write:
         if exercise:
             code = _exercise(faked, fake, rated, allow, write)

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fake_server.scenario.scenario import scenarios
 from kling_contract import Contract
 from tests.support import ROOT
 from tests.support.calls import payload
@@ -108,8 +110,8 @@ def test_another_name_of_the_api_is_told_of_its_mistake() -> None:
 
 
 @other_programs
-@pytest.mark.parametrize("time", [["fast"], ["rate", "--rate", "600"], ["polls"]], ids=str)
-def test_no_program_waits(time: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("passing", [["fast"], ["rate", "--rate", "600"], ["polls"]], ids=str)
+def test_no_program_waits(passing: list[str], tmp_path: Path) -> None:
     """However time passes, a program that polls every ten seconds has its video after a few."""
     code = (
         POST.rpartition("\n")[0].rpartition("\n")[0]
@@ -128,8 +130,8 @@ assert len(urllib.request.urlopen(found["video"]["url"]).read()) > 1000
 print("done")
 """
     )
-    pause = "10" if time[0] == "fast" else "0.02"
-    done = run("--time", *time, "--report", f"json={tmp_path / 'report'}", "--", *creating(code=code), pause)
+    pause = "10" if passing[0] == "fast" else "0.02"
+    done = run("--time", *passing, "--report", f"json={tmp_path / 'report'}", "--", *creating(code=code), pause)
     assert done.stdout == "done\n", done.stderr
     assert json.loads((tmp_path / "report").read_text())["run"]["ends"] == {"succeeded": 1}
 
@@ -182,11 +184,62 @@ def test_a_folder_with_blanks_does_no_harm(tmp_path: Path) -> None:
 
 
 @other_programs
-def test_a_read_only_folder_is_said_in_one_line() -> None:
-    """Where no temporary file can be written, one line says so, and nothing is started."""
-    done = run("--", "true", environment={"TMPDIR": "/proc"}) if sys.platform == "linux" else None
-    if done is not None and done.returncode:
-        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a folder that nobody can write")
+def test_an_unusable_folder_is_said_in_one_line() -> None:
+    """Where no temporary file can be written, one line says so, and the program is not started."""
+    code = "import tempfile; tempfile.tempdir = '/proc'; from kling_contract.cli import main; main()"
+    command = [sys.executable, "-c", code, "run", "--", "echo", "started"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+@other_programs
+@either_way
+def test_nothing_is_left_when_it_is_killed(isolate: str, tmp_path: Path) -> None:
+    """After SIGKILL of `run` neither the program nor its temporary folder is there any more."""
+    command = [
+        sys.executable,
+        "-m",
+        "kling_contract",
+        "run",
+        "--isolate",
+        isolate,
+        "--",
+        "sh",
+        "-c",
+        "echo $$; exec sleep 60",
+    ]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        assert list(tmp_path.iterdir())
+        process.kill()
+    end = time.monotonic() + 10
+    while (list(tmp_path.iterdir()) or _runs(pid)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not list(tmp_path.iterdir())
+    assert not _runs(pid)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@other_programs
+def test_a_program_is_exercised() -> None:
+    """With --exercise the program is run once in each scenario, and the table says how each run ended."""
+    done = run("--exercise", "--time", "polls", "--", *creating())
+    lines = done.stdout.splitlines()
+    ended = {line[2:].split()[0]: line[2:].split()[1] for line in lines[1:] if not line.startswith("!")}
+    assert done.returncode == 0, done.stderr
+    assert set(ended) == set(scenarios())
+    assert (ended["happy"], ended["unauthorized"]) == ("finished", "failed")
+    assert "exit code 1: urllib.error.HTTPError: HTTP Error 401: Unauthorized" in done.stdout
 
 
 @pytest.mark.parametrize("place", ["", "host", "host:", ":1", "host:0", "host:65536", "host:1x"])

@@ -239,7 +239,7 @@ def test_a_program_is_exercised() -> None:
     assert done.returncode == 0, done.stderr
     assert set(ended) == set(scenarios())
     assert (ended["happy"], ended["unauthorized"]) == ("finished", "failed")
-    assert "exit code 1: urllib.error.HTTPError: HTTP Error 401: Unauthorized" in done.stdout
+    assert "exit code 1: urllib.error.HTTPError" in done.stdout
 
 
 @pytest.mark.parametrize("place", ["", "host", "host:", ":1", "host:0", "host:65536", "host:1x"])

@@ -45,9 +45,8 @@ MACHINERY = frozenset(
 """Packages whose own waits, and whose threads, stay real."""
 
 # Modules that wait on behalf of their callers: whether a wait is real is decided by who called these.
-_PLUMBING = (
-    frozenset(["threading", "queue", "concurrent", "selectors", "contextlib", __name__.partition(".")[0]]) - MACHINERY
-)
+_PLUMBING = frozenset(["threading", "queue", "concurrent", "selectors", "contextlib"])
+_OWN = globals()
 _EARLY = 1e-6  # seconds: what rounding may lose
 _LONGEST = 86400.0 * 20  # seconds for which one system call can wait
 _POLL = 0.02  # seconds between two looks at what cannot be woken
@@ -345,7 +344,7 @@ def _aside(frame: Any) -> bool:
     first = ""
     while frame is not None:
         package = _package(frame)
-        if package != "threading":
+        if package != "threading" and frame.f_globals is not _OWN:
             first = package
         frame = frame.f_back
     return first in MACHINERY
@@ -358,7 +357,7 @@ def _stays_real() -> bool:
     frame: Any = sys._getframe(2)
     while frame is not None:
         package = _package(frame)
-        if package not in _PLUMBING:
+        if package not in _PLUMBING and frame.f_globals is not _OWN:
             return package in MACHINERY
         frame = frame.f_back
     return False

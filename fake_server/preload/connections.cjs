@@ -138,7 +138,8 @@ function redirect({ hosts, domain, port: portOfRun, authority: authorityFile, al
   tls.connect = function connect(...args) {
     const [options, callback] = argumentsOfConnect(args);
     const name = [options.servername, options.host, options.socket?._host].filter(Boolean).map(plainHost).find(isOurs);
-    if (options.path || name === undefined) return connectTls.apply(this, args);
+    const isUnix = options.path && !options.socket;
+    if (isUnix || name === undefined) return connectTls.apply(this, args);
     const trusted = trusting(options, name);
     if (options.ALPNProtocols && trusted.ALPNProtocols.length === 0) return refuseProtocol(name, options);
     return callback ? connectTls.call(this, trusted, callback) : connectTls.call(this, trusted);

@@ -22,7 +22,6 @@ const real = {
   sleep: timersPromises.setTimeout,
   ticks: timersPromises.setInterval,
   dateNow: Date.now,
-  performanceNow: performance.now.bind(performance),
   hrtime: process.hrtime,
   hrtimeBigint: process.hrtime.bigint,
   uptime: process.uptime,
@@ -32,7 +31,7 @@ const Timeout = real.setTimeout(() => {}, 0).unref().constructor;
 real.refresh = Timeout.prototype.refresh;
 
 /** Whose timers stay real: Node's own modules, and the timers of undici, in Node or as a package. */
-const MACHINERY = /^node:|[\\/]undici[\\/]lib[\\/]util[\\/]timers\.js$/;
+const MACHINERY = /^node:|[\\/]undici[\\/]lib[\\/](util[\\/])?timers\.js$/;
 const LONGEST_TEXT = 2000;
 const MOST_TEXTS = 10_000;
 const COMPACT_FROM = 1000;
@@ -40,8 +39,17 @@ const COMPACT_FROM = 1000;
 /** What the run has moved its clock by, in milliseconds: before this process began, and since. */
 const moved = { before: 0, since: 0 };
 
-/** Milliseconds on the clock that waits are measured by: real time, and what the run has moved since this process began. */
-const now = () => real.performanceNow() + moved.since;
+/** Real milliseconds. By `hrtime`, since `performance.now` is built upon the `process.hrtime` of programs in Node 18. */
+function realNow() {
+  const [seconds, nanoseconds] = real.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
+}
+
+/** The real milliseconds at which `performance.now()` is 0. */
+const origin = realNow() - performance.now();
+
+/** What `performance.now()` shows, which waits are measured by too: real time, and what the run moved meanwhile. */
+const now = () => realNow() - origin + moved.since;
 
 /** Milliseconds since 1970 on the clock of the run. */
 const dateNow = () => real.dateNow() + Math.round(moved.before + moved.since);
@@ -357,9 +365,7 @@ function replaceCounters() {
   hrtime.bigint = () => real.hrtimeBigint() + nanoseconds();
   process.hrtime = hrtime;
   process.uptime = () => real.uptime() + moved.since / 1000;
-  replace(Object.getPrototypeOf(performance), "now", function () {
-    return now();
-  });
+  replace(Object.getPrototypeOf(performance), "now", () => now());
 }
 
 // ------------------------------------------------------------------------------------------------- the clock of the run

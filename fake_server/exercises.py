@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Unpack
@@ -19,11 +20,25 @@ from fake_server.server import FakeOptions, FakeServer
 from kling_contract.clock import VirtualClock
 from kling_contract.errors import DocumentError
 
-__all__ = ["ExerciseReport", "Outcome", "exercise"]
+__all__ = [
+    "MOST_SECONDS",
+    "NEVER_STOPPED",
+    "ExerciseReport",
+    "Outcome",
+    "ScenarioRun",
+    "WatchedFake",
+    "exercise",
+    "table",
+]
 
-_MOST_SECONDS = 7200.0  # programs wait for a video for half an hour at most
+MOST_SECONDS = 7200.0
+"""How long a program may go on, on the fake's clock: programs wait for a video for half an hour at most."""
+
+NEVER_STOPPED: Literal["never stopped"] = "never stopped"
+"""How a program ended that was stopped."""
+
 _MOST_REQUESTS = 4000
-_MOST_AT_ONCE = 30  # requests in which no time passes: a program that waits between its requests makes fewer
+_MOST_AT_ONCE = 30  # times the same request while no time passes: a program that waits between its requests makes fewer
 _WIDTH = 60  # characters of an outcome in the table
 _OWN_OPTIONS = {
     "scenario": "give scenarios=[...], those to run",
@@ -33,21 +48,18 @@ _OWN_OPTIONS = {
 """Options of FakeServer that `exercise` does not take, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What an integration did in one scenario.
+class ScenarioRun:
+    """What a program did in one scenario: how it `ended`, after how many `seconds` on the fake's clock.
 
-    `ended` says how: it "finished" with `result`, it "raised" `error`, or it "never stopped" by itself and was stopped.
-    `seconds` is how long that took on the fake's clock. `fake` is the fake that it used, as it was left, with journal and
-    ledger.
+    `fake` is the fake that it used, as it was left, with journal and ledger.
     """
 
+    __slots__ = ()
+
     scenario: str
-    ended: Literal["finished", "raised", "never stopped"]
-    result: Any
-    error: BaseException | None
+    ended: str
     seconds: float
-    fake: FakeServer = field(repr=False)
+    fake: FakeServer
 
     @property
     def created(self) -> int:
@@ -68,13 +80,35 @@ class Outcome:
     def warnings(self) -> tuple[str, ...]:
         """What is wrong in any scenario: more than one generation created, and a program that never stops."""
         created = ("created more than one",) if self.created > 1 else ()
-        return (*created, "never stopped") if self.ended == "never stopped" else created
+        return (*created, NEVER_STOPPED) if self.ended == NEVER_STOPPED else created
 
     @property
     def what(self) -> str:
-        """Its result or its error, in a few words."""
-        if self.ended == "never stopped":
+        """How it ended, in a few words: if it never stopped, after how many requests it was stopped."""
+        if self.ended == NEVER_STOPPED:
             return f"stopped after {len(self.fake.journal) + self.fake.journal.dropped:,} requests"
+        return self._result()
+
+    def _result(self) -> str:
+        """Return in a few words what came of it when it ended by itself."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(ScenarioRun):
+    """What an integration did in one scenario.
+
+    `ended` says how: it "finished" with `result`, it "raised" `error`, or it "never stopped" by itself and was stopped.
+    """
+
+    scenario: str
+    ended: Literal["finished", "raised", "never stopped"]
+    result: Any
+    error: BaseException | None
+    seconds: float
+    fake: FakeServer = field(repr=False)
+
+    def _result(self) -> str:
         if self.error is None:
             return repr(self.result)
         return f"{type(self.error).__name__}: {self.error}" if str(self.error) else type(self.error).__name__
@@ -96,20 +130,24 @@ class ExerciseReport:
         return next(outcome for outcome in self.outcomes if outcome.scenario == scenario)
 
     def __str__(self) -> str:
-        width = max((len(outcome.scenario) for outcome in self), default=8)
-        unit = self.outcomes[0].fake.ledger.unit if self.outcomes else ""
-        lines = [f"  {'scenario':<{width}}  ended          created  polls  seconds  {unit:>10}  outcome"]
-        for outcome in self:
-            mark = "!" if outcome.warnings else " "
-            lines.append(
-                f"{mark} {outcome.scenario:<{width}}  {outcome.ended:<13}  {outcome.created:>7}  {outcome.polls:>5}  "
-                f"{outcome.seconds:>7,.0f}  {outcome.cost:>10,.0f}  {shortened(' '.join(outcome.what.split()), _WIDTH)}"
-            )
-        found: dict[str, list[str]] = {}
-        for outcome in self:
-            for warning in outcome.warnings:
-                found.setdefault(warning, []).append(outcome.scenario)
-        return "\n".join([*lines, *(f"! {warning}: {', '.join(names)}" for warning, names in found.items())])
+        return table(self.outcomes)
+
+
+def table(runs: Sequence[ScenarioRun]) -> str:
+    """Return runs as a table with a line for each, and a line for each warning with the scenarios concerned."""
+    width = max((len(run.scenario) for run in runs), default=8)
+    unit = runs[0].fake.ledger.unit if runs else ""
+    lines = [f"  {'scenario':<{width}}  ended          created  polls  seconds  {unit:>10}  outcome"]
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        mark = "!" if run.warnings else " "
+        lines.append(
+            f"{mark} {run.scenario:<{width}}  {run.ended:<13}  {run.created:>7}  {run.polls:>5}  "
+            f"{run.seconds:>7,.0f}  {run.cost:>10,.0f}  {shortened(' '.join(run.what.split()), _WIDTH)}".rstrip()
+        )
+        for warning in run.warnings:
+            found.setdefault(warning, []).append(run.scenario)
+    return "\n".join([*lines, *(f"! {warning}: {', '.join(names)}" for warning, names in found.items())])
 
 
 def exercise(
@@ -128,8 +166,8 @@ def exercise(
 
     Client and fake share one virtual clock. With `virtual_time` the integration's own waits move it; `on_virtual_time` says
     which waits that covers. All others take real time: give `progression="polls"` for them, so that each poll moves the
-    generation and no clock has to. A call that lasts for two hours of virtual time, 4,000 requests, or 30 requests in
-    which no time passes, is stopped by an exception that `except Exception` does not catch.
+    generation and no clock has to. A call that lasts for two hours of virtual time, makes 4,000 requests, or one of them 30
+    times while no time passes, is stopped by an exception that `except Exception` does not catch.
     """
     for name, reason in _OWN_OPTIONS.items():
         if name in fake_options:
@@ -157,7 +195,7 @@ class _Clock(VirtualClock):
     def __init__(self) -> None:
         super().__init__()
         self.stopped = False
-        self._end = self.now() + _MOST_SECONDS
+        self._end = self.now() + MOST_SECONDS
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
@@ -169,26 +207,39 @@ class _Clock(VirtualClock):
         raise _Stopped
 
 
-class _Fake(FakeServer):
-    """A fake that stops the integration after a number of requests."""
+class WatchedFake(FakeServer):
+    """A fake that calls `on_excess` at each request after 4,000, and when one has come 30 times while no time passed.
 
-    clock: _Clock
-    _last = 0.0
-    _requests = _at_once = 0
+    `instant` is how many seconds on its clock count as no time. It is called before the request is answered, in the thread
+    of the request.
+    """
+
+    def __init__(self, on_excess: Callable[[], None], *, instant: float = 0.0, **options: Unpack[FakeOptions]) -> None:
+        super().__init__(**options)
+        self._on_excess = on_excess
+        self._instant = instant
+        self._requests = 0
+        self._at_once: Counter[int] = Counter()
+        self._last = 0.0
 
     def handle(self, request: Request) -> Reply:
-        self._requests += 1
-        self._at_once = self._at_once + 1 if self.clock.now() == self._last else 0
-        self._last = self.clock.now()
-        if self._requests > _MOST_REQUESTS or self._at_once > _MOST_AT_ONCE:
-            self.clock.stop()
+        now, same = self.clock.now(), hash((request.method, request.url, request.body))
+        with self._lock:
+            if now - self._last > self._instant:
+                self._at_once.clear()
+            self._last = now
+            self._requests += 1
+            self._at_once[same] += 1
+            excess = self._requests > _MOST_REQUESTS or self._at_once[same] > _MOST_AT_ONCE
+        if excess:
+            self._on_excess()
         return super().handle(request)
 
 
 def _run(call: Callable[[], Any], scenario: Any, virtual_time: bool, options: FakeOptions) -> Outcome:
     clock = _Clock()
     began = clock.now()
-    fake = _Fake(**{**options, "scenario": scenario, "clock": clock})
+    fake = WatchedFake(clock.stop, **{**options, "scenario": scenario, "clock": clock})
     result, error = None, None
     time = on_virtual_time(clock) if virtual_time else contextlib.nullcontext()
     with contextlib.closing(fake), fake.intercept(), time:

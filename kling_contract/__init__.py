@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kling_contract.errors import ImageError as ImageError
     from kling_contract.errors import InvalidJson as InvalidJson
     from kling_contract.errors import InvalidPayload as InvalidPayload
+    from kling_contract.errors import IsolationError as IsolationError
     from kling_contract.errors import KlingError as KlingError
     from kling_contract.errors import ListenError as ListenError
     from kling_contract.errors import NotFound as NotFound
@@ -76,6 +77,7 @@ _HOMES = {
     "ImageError": "errors",
     "InvalidJson": "errors",
     "InvalidPayload": "errors",
+    "IsolationError": "errors",
     "KlingError": "errors",
     "ListenError": "errors",
     "NotFound": "errors",

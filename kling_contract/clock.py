@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import math
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Protocol, runtime_checkable
 
@@ -41,6 +42,13 @@ class Clock(Protocol):
         """Wait like `sleep`, without blocking the event loop."""
 
 
+async def _asleep(seconds: float) -> None:
+    """Wait in the event loop that runs: of asyncio or of trio."""
+    import anyio  # here, because to import it takes longer than to import all of this package
+
+    await anyio.sleep(max(0.0, seconds))
+
+
 class SystemClock:
     """The real time: the wall clock when this object was made, continued by the monotonic clock."""
 
@@ -54,7 +62,7 @@ class SystemClock:
         time.sleep(seconds)
 
     async def asleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await _asleep(seconds)
 
     def __repr__(self) -> str:
         return "SystemClock()"
@@ -77,6 +85,8 @@ class VirtualClock:
         self._base = float(start)
         self._real = time.monotonic()
         self._lock = threading.Lock()
+        self._watchers: tuple[Callable[[float], object], ...] = ()
+        self._leads = 0
 
     def now(self) -> float:
         if not self.rate:
@@ -90,13 +100,45 @@ class VirtualClock:
             raise ValueError(f"a clock advances by 0 seconds or more, and by a finite number, not {seconds}")
         with self._lock:
             self._base += seconds
+        for moved in self._watchers:
+            moved(seconds)
+
+    @contextlib.contextmanager
+    def watched(self, moved: Callable[[float], object]) -> Iterator[None]:
+        """Call `moved(seconds)` after each jump while the context lasts, in the thread that made the jump."""
+        with self._lock:
+            self._watchers = (*self._watchers, moved)
+        try:
+            yield
+        finally:
+            with self._lock:
+                kept = list(self._watchers)
+                kept.remove(moved)
+                self._watchers = tuple(kept)
+
+    @contextlib.contextmanager
+    def leading(self) -> Iterator[None]:
+        """Let `sleep` wait like every other `time.sleep`, while the time of this process follows this clock."""
+        with self._lock:
+            self._leads += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leads -= 1
 
     def sleep(self, seconds: float) -> None:
-        self.advance(max(0.0, seconds))
+        if self._leads:
+            time.sleep(max(0.0, seconds))
+        else:
+            self.advance(max(0.0, seconds))
 
     async def asleep(self, seconds: float) -> None:
-        self.sleep(seconds)
-        await asyncio.sleep(0)
+        if self._leads:
+            await _asleep(seconds)
+        else:
+            self.advance(max(0.0, seconds))
+            await _asleep(0)
 
     def __repr__(self) -> str:
         return f"VirtualClock({self.now()!r}, rate={self.rate!r})"

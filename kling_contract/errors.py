@@ -23,6 +23,7 @@ KlingError
 ├── ContractBroken         a server that is checked does not keep the contract
 ├── ServerUnreachable      a server cannot be checked, because requests to it get no response or may not be sent
 ├── ListenError            the fake cannot listen on this host and port; also an OSError
+├── IsolationError         a command cannot be isolated from the network, and this was required
 └── StateError             the fake cannot use its state file; also an OSError
 
 ValueError and TypeError are raised as well, for arguments that are wrong whatever the service does.
@@ -48,6 +49,7 @@ __all__ = [
     "ImageError",
     "InvalidJson",
     "InvalidPayload",
+    "IsolationError",
     "KlingError",
     "ListenError",
     "NotFound",
@@ -255,6 +257,10 @@ class ServerUnreachable(KlingError):
 
 class ListenError(KlingError, OSError):
     """The fake cannot listen on this host and port. The message says why."""
+
+
+class IsolationError(KlingError):
+    """A command cannot be isolated from the network, and this was required. It was not started. The message says why."""
 
 
 class StateError(KlingError, OSError):

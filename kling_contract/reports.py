@@ -29,7 +29,9 @@ __all__ = [
     "Format",
     "Reportable",
     "Result",
+    "fields_of",
     "github_annotations",
+    "json_lines",
     "junit",
     "lines",
     "render",
@@ -106,7 +108,7 @@ def lines(
     if format == "text":
         return _text(results, color)
     if format == "json":
-        return _json(results)
+        return json_lines(results)
     if format == "github":
         return _github(results)
     if format == "sarif":
@@ -138,24 +140,27 @@ def _text(results: Iterable[FileResult], color: bool) -> Iterator[str]:
     yield painted(_summary(totals), _COLORS["error"] if totals["refused"] or totals[UNREADABLE] else "32")
 
 
-def _json(results: Iterable[FileResult]) -> Iterator[str]:
+def json_lines(results: Iterable[FileResult], **members: Any) -> Iterator[str]:
+    """Yield the JSON that `lines` describes; `members` are further members of the object."""
     totals: Counter[str] = Counter()
     written = (
         {
             "name": _clean(result.name),
             "verdict": result.verdict,
             "unreadable": None if result.unreadable is None else _clean(result.unreadable),
-            "violations": [_fields(violation) for violation in result.findings] if result.unreadable is None else [],
+            "violations": [fields_of(violation) for violation in result.findings] if result.unreadable is None else [],
         }
         for result in _counted(results, totals)
     )
     yield '{"version": 1, "results": ['
     yield from _listed(written)
     counted = ("accepted", "refused", UNREADABLE, *SEVERITIES)
-    yield f'], "summary": {json.dumps({name: totals[name] for name in counted})}}}'
+    summary = {name: totals[name] for name in counted}
+    yield f"], {json.dumps({'summary': summary, **members})[1:]}"
 
 
-def _fields(violation: Violation) -> dict[str, Any]:
+def fields_of(violation: Violation) -> dict[str, Any]:
+    """Return the fields of a violation that reports show, as JSON values."""
     shown = {each.name: getattr(violation, each.name) for each in fields(violation) if each.repr}
     return {name: _clean(value) if isinstance(value, str) else value for name, value in shown.items()}
 

@@ -7,6 +7,7 @@ import math
 import time
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,14 +79,14 @@ def test_every_time_has_a_date(seconds: float) -> None:
 
 
 def test_the_system_clock_tells_and_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system clock agrees with time.time, and sleeps through time.sleep and asyncio.sleep alone."""
+    """The system clock agrees with time.time, and sleeps through time.sleep and anyio.sleep alone."""
     slept: list[float] = []
 
     async def asleep(seconds: float) -> None:
         slept.append(seconds)
 
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(asyncio, "sleep", asleep)
+    monkeypatch.setattr(anyio, "sleep", asleep)
     clock: Clock = SystemClock()
     assert abs(clock.now() - time.time()) < 60
     clock.sleep(3)

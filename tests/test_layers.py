@@ -63,8 +63,9 @@ MAY_IMPORT: dict[str, str] = {
         "journal messages scenario kling_contract.clock kling_contract.contract kling_contract.display "
         "kling_contract.errors kling_contract.jsontext kling_contract.validation kling_contract.violation"
     ),
+    "fake_server.preload": "",
     "fake_server.adapters": (
-        "messages scenario service kling_contract.clock kling_contract.contract kling_contract.errors "
+        "messages preload scenario service kling_contract.clock kling_contract.contract kling_contract.errors "
         "kling_contract.hosts kling_contract.jsontext kling_contract.validation"
     ),
     "fake_server.recording": (
@@ -72,12 +73,17 @@ MAY_IMPORT: dict[str, str] = {
         "kling_contract.errors kling_contract.generation kling_contract.jsontext kling_contract.redaction "
         "kling_contract.validation kling_contract.violation"
     ),
+    "fake_server.programs": "kling_contract.errors",
     "fake_server.assertions": "journal messages service kling_contract.contract",
     "fake_server.server": (
         "adapters assertions messages recording scenario service kling_contract.clock kling_contract.contract "
         "kling_contract.violation"
     ),
     "fake_server.exercises": ("adapters journal messages scenario server kling_contract.clock kling_contract.errors"),
+    "fake_server.programs": (
+        "exercises journal messages recording scenario server kling_contract.clock kling_contract.display "
+        "kling_contract.errors kling_contract.reports kling_contract.violation"
+    ),
     # who brings both together
     "kling_contract.pytest_plugin": (
         "client clock contract display errors fake_server.adapters fake_server.journal fake_server.messages "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from fake_server.messages import Headers, Reply, Request
 from kling_contract.clock import Clock, VirtualClock
 
-__all__ = ["Handle", "deliver", "real_seconds", "wait_in_process"]
+__all__ = ["TRAFFIC", "Handle", "Traffic", "deliver", "wait_in_process"]
 
 Handle = Callable[[Request], Reply]
 """Answers a request, as `Fake.handle` does."""
@@ -23,6 +25,87 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTROLS = re.compile(r"[\x00-\x08\n-\x1f\x7f]+")
 
 
+class Traffic:
+    """The requests that the ports of this process are answering: how many, and which replies a fault holds back until when.
+
+    `touch` says that something happened on a connection which may be the start of a request. Each listener is called,
+    in any thread, when something begins, is held back or ends, and when it is touched.
+    """
+
+    limit: Callable[[], object] | None = None
+    """Is called before each request is answered, in any way and not only at a port, and may raise to stop a program."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self._held: dict[object, tuple[Clock, float]] = {}
+        self._listeners: tuple[Callable[[], object], ...] = ()
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Count a request while the context lasts."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    @contextlib.contextmanager
+    def held(self, clock: Clock, until: float) -> Iterator[None]:
+        """Say that the reply to a request is held back until a time of `clock`, while the context lasts."""
+        key = object()
+        with self._lock:
+            self._held[key] = clock, until
+        self.touch()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._held[key]
+            self.touch()
+
+    @contextlib.contextmanager
+    def watched(self, happened: Callable[[], object]) -> Iterator[None]:
+        """Call `happened` each time that something happens, while the context lasts."""
+        with self._lock:
+            self._listeners = (*self._listeners, happened)
+        try:
+            yield
+        finally:
+            with self._lock:
+                kept = list(self._listeners)
+                kept.remove(happened)
+                self._listeners = tuple(kept)
+
+    def touch(self) -> None:
+        for happened in self._listeners:
+            happened()
+
+    @property
+    def unanswered(self) -> int:
+        """How many requests are being answered. Those that are held back do not count before their time has come."""
+        return self._unanswered - len(self._times_left())
+
+    @property
+    def earliest(self) -> float | None:
+        """In how many seconds of its clock the first reply that is held back goes on. None: none is held back."""
+        return min(self._times_left(), default=None)
+
+    def _times_left(self) -> list[float]:
+        with self._lock:
+            held = list(self._held.values())
+        return [left for clock, until in held if (left := until - clock.now()) > 0]
+
+    def _count(self, by: int) -> None:
+        with self._lock:
+            self._unanswered += by
+        self.touch()
+
+
+TRAFFIC = Traffic()
+"""The requests that this process is answering, at all its ports."""
+
+
 def deliver(handle: Handle, request: Request) -> Reply:
     """Return the reply to a request as HTTP can send it.
 
@@ -30,6 +113,8 @@ def deliver(handle: Handle, request: Request) -> Reply:
     `_legal_fields`). `cut` is None if the whole body arrives before the connection would break. Every adapter takes its
     replies from here, so that they are the same everywhere.
     """
+    if TRAFFIC.limit is not None:
+        TRAFFIC.limit()
     reply = handle(request)
     fields = _legal_fields(reply.headers)
     body = reply.body
@@ -49,25 +134,12 @@ def deliver(handle: Handle, request: Request) -> Reply:
 def wait_in_process(clock: Clock, seconds: float, read_timeout: float | None) -> bool:
     """Let a delay pass for a client in this process; return whether its read timeout (None: unlimited) was long enough.
 
-    A virtual clock is moved on, by no more than the client would wait. On any other clock no time passes.
+    On a virtual clock that time passes, but no more than the client would wait. On any other clock no time passes.
     """
     timeout = math.inf if read_timeout is None else read_timeout
     if seconds and isinstance(clock, VirtualClock):
-        clock.advance(max(0.0, min(seconds, timeout)))
+        clock.sleep(max(0.0, min(seconds, timeout)))
     return seconds <= timeout
-
-
-def real_seconds(clock: Clock, seconds: float) -> float:
-    """Return for how many real seconds to hold a reply back from a client on a port.
-
-    `seconds` are those of the clock. If it stands still it is moved on instead, and the reply is held back for 0 seconds.
-    """
-    if not isinstance(clock, VirtualClock):
-        return seconds
-    if clock.rate:
-        return seconds / clock.rate
-    clock.advance(seconds)
-    return 0.0
 
 
 def _legal_fields(headers: Headers) -> dict[str, str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
-import ssl
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
 
 from fake_server.adapters.asgi import Application
 from fake_server.adapters.uvicorn_internals import Server, configured
 from kling_contract.errors import ListenError
 from kling_contract.hosts import is_loopback
 
-__all__ = ["BaseURL", "listen", "serve"]
+if TYPE_CHECKING:
+    from fake_server.adapters.authority import Authority
+    from fake_server.adapters.gate import Gate
+
+__all__ = ["BaseURL", "bind", "listen", "serve"]
 
 _BACKLOG = 2048
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -28,14 +33,23 @@ class BaseURL(str):
 
 
 @contextlib.contextmanager
-def listen(application: Application, *, host: str = "127.0.0.1", port: int = 0, tls: bool = False) -> Iterator[BaseURL]:
+def listen(
+    application: Application,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: bool = False,
+    gate: Gate | None = None,
+    listeners: Collection[socket.socket] = (),
+) -> Iterator[BaseURL]:
     """Serve an ASGI application from a thread while the context lasts, and give its base URL.
 
-    Port 0 takes any free one. With `tls` it is https, with a certificate that trustme makes for this port.
-    Raise ListenError if the port cannot be listened on.
+    Port 0 takes any free one. With `tls` it is https, with a certificate for this port. With a `gate` the port takes
+    https and http and is an HTTP proxy. `listeners` are listening sockets to use with a gate instead of a port; the URL is
+    that of the first one, and they are closed in the end. Raise ListenError if the port cannot be listened on.
     """
     ready = threading.Event()
-    server, listener, url = _prepare(application, host, port, tls, ready.set)
+    server, listener, url = _prepare(application, host, port, tls, ready.set, gate, listeners)
     with listener:
         bound = listener.getsockname()[0]
         if not is_loopback(bound):
@@ -44,7 +58,7 @@ def listen(application: Application, *, host: str = "127.0.0.1", port: int = 0, 
 
         def run() -> None:
             try:
-                server.run(sockets=[listener])
+                server.run(sockets=[] if gate else [listener])
             finally:
                 ready.set()
 
@@ -75,20 +89,34 @@ def serve(
 
 
 def _prepare(
-    application: Application, host: str, port: int, tls: bool, on_ready: Callable[[], None]
+    application: Application,
+    host: str,
+    port: int,
+    tls: bool,
+    on_ready: Callable[[], None],
+    gate: Gate | None = None,
+    listeners: Collection[socket.socket] = (),
 ) -> tuple[Server, socket.socket, BaseURL]:
-    context, ca_pem = _certificate(host) if tls else (None, None)
-    config = configured(application, backlog=_BACKLOG, tls=context)
-    listener = _listen(host, port)
+    authority = gate.authority if gate else _authority(host) if tls else None
+    context = authority.server_context() if authority else None
+    config = configured(application, backlog=_BACKLOG, tls=None if gate else context)
+    listener = next(iter(listeners), None) or bind(host, port)
     bound, number = listener.getsockname()[:2]
     name = _WILDCARDS.get(bound, host)
     url = BaseURL(f"{'https' if tls else 'http'}://{f'[{name}]' if ':' in name else name}:{number}")
-    url.ca_pem = ca_pem
-    return Server(config, on_ready), listener, url
+    url.ca_pem = authority.certificate if authority else None
+    accepting = [functools.partial(gate.accept, each) for each in listeners or [listener]] if gate else []
+    return Server(config, on_ready, accepting=accepting, tls=context), listener, url
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket: connections wait there until the server runs."""
+def _authority(host: str) -> Authority:
+    from fake_server.adapters.authority import Authority
+
+    return Authority([host])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket: connections wait there until a server runs. Raise ListenError if that is not possible."""
     with contextlib.ExitStack() as on_failure:
         try:
             if not 0 <= port <= 65_535:
@@ -107,17 +135,3 @@ def _listen(host: str, port: int) -> socket.socket:
             ) from refused
         on_failure.pop_all()
     return listener
-
-
-def _certificate(host: str) -> tuple[ssl.SSLContext, str]:
-    """Return the TLS context for `host` and this machine, and the certificate of its authority in PEM."""
-    try:
-        import trustme
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
-            "TLS needs a certificate: install trustme, which makes one", name="trustme"
-        ) from missing
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*dict.fromkeys((host, "localhost", "127.0.0.1", "::1"))).configure_cert(context)
-    return context, authority.cert_pem.bytes().decode("ascii")

@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
@@ -31,6 +31,7 @@ def configured(application: Callable[..., Any], *, backlog: int, tls: ssl.SSLCon
     config = uvicorn.Config(
         application,
         interface="asgi3",
+        loop="asyncio",  # under uvloop a signal that another thread gets does not wake it
         lifespan="off",
         ws="none",
         workers=1,
@@ -48,11 +49,23 @@ def configured(application: Callable[..., Any], *, backlog: int, tls: ssl.SSLCon
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that calls `on_ready` as soon as it answers, and stops as soon as `stop` is called."""
+    """A uvicorn server that calls `on_ready` as soon as it answers, and stops as soon as `stop` is called.
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    `accepting` are coroutine functions that take connections in a way of their own, and give them to `serve_connection`.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        *,
+        accepting: Sequence[Callable[[Server], Coroutine[Any, Any, None]]] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._accepting = accepting
+        self._tls = tls
         self._stopped = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -66,12 +79,28 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.stop()
 
+    async def serve_connection(self, connection: socket.socket, *, tls: bool) -> None:
+        """Serve what a connected socket asks for, with `tls` after a handshake. It is closed if that fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._protocol, connection, ssl=self._tls if tls else None)
+        except OSError:  # no handshake, or a client that has gone: both are the client's
+            connection.close()
+
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
+        tasks = [self._loop.create_task(accept(self)) for accept in self._accepting]
         with _signals_waking(self._loop):
             self._on_ready()
             if not self.should_exit:
                 await self._stopped.wait()
+        for task in tasks:
+            task.cancel()
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = made(config=self.config, server_state=self.server_state, app_state={})
+        return protocol
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

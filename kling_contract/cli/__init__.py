@@ -15,6 +15,7 @@ from kling_contract.errors import (
     DocumentError,
     ImageError,
     InvalidPayload,
+    IsolationError,
     KlingError,
     ListenError,
     StateError,
@@ -25,8 +26,8 @@ from kling_contract.version import __version__
 
 __all__ = ["cli", "main"]
 
-_COMMANDS = ("check", "demo", "diff", "generate", "record", "samples", "schema", "serve", "validate")
-_UNUSABLE = (DocumentError, ImageError, ListenError, StateError, UnknownModel, UnknownRevision)
+_COMMANDS = ("check", "demo", "diff", "generate", "record", "run", "samples", "schema", "serve", "validate")
+_UNUSABLE = (DocumentError, ImageError, IsolationError, ListenError, StateError, UnknownModel, UnknownRevision)
 
 
 class _LazyGroup(click.Group):
@@ -54,6 +55,7 @@ def cli(ctx: click.Context) -> None:
       1    something breaks the contract or has failed
       2    wrong usage, or unreadable input
       3    the server cannot be reached (check)
+      90   the program has ended well, and broke what --fail-on names (run)
       130  interrupted
 
     \b

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,6 +19,7 @@ from kling_contract.checks import report as check_report
 from kling_contract.checks.deadline import LONGEST
 from kling_contract.checks.report import CheckReport, best
 from kling_contract.cli import options
+from kling_contract.cli.progress import progress
 from kling_contract.clock import SystemClock
 from kling_contract.contract import Contract, revisions
 from kling_contract.contract.family import revisions_of
@@ -26,9 +27,6 @@ from kling_contract.errors import ServerUnreachable
 from kling_contract.hosts import root_of
 from kling_contract.redaction import KEY_VARIABLE
 from kling_contract.violation import Severity
-
-if TYPE_CHECKING:
-    from kling_contract.checks.claims import Claim
 
 __all__ = ["command"]
 
@@ -160,9 +158,9 @@ def _check_server(url: str, contracts: Sequence[Contract], time_limit: float | N
         left = None if time_limit is None else max(0.001, time_limit - (clock.now() - began))
         with (
             CheckRun(url, contract=contract, time_limit=left, **settings) as run,
-            _progress(str(contract.revision), len(run.claims)) as show,
+            progress(str(contract.revision), len(run.claims)) as show,
         ):
-            results = tuple(run.results(show))
+            results = tuple(run.results(lambda claim: show(claim.description)))
         tried[contract.revision.id] = CheckReport(
             url, contract.revision.id, contract.model, run.seed, run.sent, results
         )
@@ -234,24 +232,3 @@ def _hypothesis_elsewhere() -> Iterator[None]:
             yield
         finally:
             del os.environ[name]
-
-
-@contextmanager
-def _progress(revision: str, total: int) -> Iterator[Callable[[Claim], object]]:
-    """Show on a terminal which claim is being checked; show nothing in pipes."""
-    if not sys.stderr.isatty():
-        yield lambda claim: None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.status import Status
-
-    begun = 0
-    with Status("connecting…", console=Console(stderr=True)) as status:
-
-        def show(claim: Claim) -> None:
-            nonlocal begun
-            begun += 1
-            status.update(f"{revision}  {begun} of {total}  {escape(claim.description)}")
-
-        yield show

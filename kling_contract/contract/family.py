@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
 
 from kling_contract.contract.revision import Contract, revisions
 
-__all__ = ["contract_for", "contract_on", "contracts_on", "models", "paths", "revisions_of"]
+__all__ = ["contract_for", "contract_on", "contracts_on", "hosts", "models", "paths", "revisions_of"]
 
 
 def contract_for(contract: Contract, model: str, path: str | None = None) -> Contract | None:
@@ -49,6 +50,12 @@ def paths(contract: Contract) -> Mapping[str, Contract]:
 def models(contract: Contract) -> list[str]:
     """Return the ids of the models that any revision documents, in the same order of revisions."""
     return list(dict.fromkeys(model for other in _order(contract) for model in other.models))
+
+
+def hosts(contract: Contract) -> list[str]:
+    """Return the host of the API, and those of the videos that its responses link to, in all revisions."""
+    urls = [contract.base_url, *(other.observed.answers.video_url for other in _order(contract))]
+    return list(dict.fromkeys(host for url in urls if (host := urlsplit(url).hostname)))
 
 
 def revisions_of(model: str, path: str | None = None) -> list[str]:

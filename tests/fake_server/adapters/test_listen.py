@@ -179,13 +179,6 @@ def test_https_for_those_who_insist(recorder: Recorder) -> None:
     assert recorder.seen[0].target.scheme == "https"
 
 
-def test_tls_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
-    """Without the library that makes certificates, the error names it."""
-    monkeypatch.setitem(sys.modules, "trustme", None)
-    with pytest.raises(ModuleNotFoundError, match="install trustme"), listen(recorder.asgi, tls=True):
-        pytest.fail("it listens")
-
-
 RUDE = {
     "noise": b"\x00\xff\x16\x03\x01 noise\r\n\r\n",
     "another protocol": b"GET / HTTQ/1.1\r\nHost: a\r\n\r\n",

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server import FakeServer, Fault, Reply, Request, Scenario
-from fake_server.adapters.delivery import deliver, real_seconds, wait_in_process
+from fake_server.adapters.delivery import deliver, wait_in_process
 from fake_server.messages import Headers
 from fake_server.scenario.faults import merged
 from fake_server.service.media import video
-from kling_contract import Contract, SystemClock, VirtualClock
+from kling_contract import Contract
 from kling_contract.contract.documents import SCHEMAS, read_json
 
 CONTRACT = Contract.load()
@@ -283,17 +283,6 @@ def test_nobody_waits_in_process(latency: float, timeout: float | None) -> None:
     in_time = wait_in_process(fake.clock, latency, timeout)
     assert in_time == (timeout is None or latency <= timeout)
     assert fake.clock.now() - before == pytest.approx(min(latency, math.inf if timeout is None else timeout), abs=1e-6)
-
-
-@given(st.floats(0.001, 1e6), st.floats(0.001, 1e6))
-def test_elsewhere_the_clock_counts(latency: float, rate: float) -> None:
-    """Over a port a delay is in the clock's seconds: real ones, `rate` in each real one, or none if the clock stands still."""
-    assert real_seconds(SystemClock(), latency) == latency
-    assert real_seconds(VirtualClock(rate=rate), latency) == latency / rate
-    still = VirtualClock()
-    before = still.now()
-    assert real_seconds(still, latency) == 0
-    assert still.now() == before + latency
 
 
 def test_the_first_of_two_faults_holds() -> None:

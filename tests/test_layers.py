@@ -90,7 +90,7 @@ MAY_IMPORT: dict[str, str] = {
         "fake_server.scenario fake_server.server fake_server.service"
     ),
     "kling_contract.cli": (
-        "checks client clock contract drift errors hosts jsontext payloads redaction reports validation version violation "
+        "checks client clock contract display drift errors hosts jsontext payloads redaction reports validation version violation "
         "fake_server.adapters fake_server.journal fake_server.messages fake_server.recording "
         "fake_server.server fake_server.service"
     ),

@@ -130,7 +130,11 @@ def _signals_waking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         for end in (sender, receiver):
             end.setblocking(False)
         before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        loop.add_reader(receiver, receiver.recv, 4096)
+
+        def wake() -> None:  # in Python: uvloop runs none otherwise, and handlers of signals run between its steps only
+            receiver.recv(4096)
+
+        loop.add_reader(receiver, wake)
         try:
             yield
         finally:

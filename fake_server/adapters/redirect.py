@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -68,17 +68,26 @@ def redirected(
             redirection.end()
 
 
-def only_for(hosts: frozenset[str], handle: Handle) -> Handle:
-    """Return what answers requests for `hosts` by `handle`, and refuses those for other names of the same API."""
+def only_for(
+    hosts: Collection[str], handle: Handle, *, on_refused: Callable[[str, int], None] = lambda _host, _port: None
+) -> Handle:
+    """Return what answers requests for `hosts`, and for this machine, by `handle`, and refuses those for any other name.
+
+    `on_refused` gets the host and the port of each request that is refused.
+    """
 
     def answer(request: Request) -> Reply:
-        host = request.target.hostname or ""
+        target = request.target
+        try:
+            host, port = target.hostname or "", target.port
+        except ValueError:  # no place at all: whoever answers says so
+            return handle(request)
         if host in hosts or is_loopback(host):
             return handle(request)
-        reason = (
-            f"{host} is another name of the API, or of one beside it: this fake stands for {', '.join(sorted(hosts))}"
-        )
-        return Reply(421, Headers({"content-type": "text/plain", "x-fake-reason": reason}), reason.encode())
+        on_refused(host, port or (80 if target.scheme == "http" else 443))
+        reason = f"this fake stands for {', '.join(sorted(hosts))}, and {host} is none of them"
+        fields = {"content-type": "text/plain", "x-fake-reason": reason}
+        return Reply(421, Headers(fields), reason.encode("ascii", "backslashreplace"))
 
     return answer
 

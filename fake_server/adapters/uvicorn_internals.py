@@ -31,7 +31,6 @@ def configured(application: Callable[..., Any], *, backlog: int, tls: ssl.SSLCon
     config = uvicorn.Config(
         application,
         interface="asgi3",
-        loop="asyncio",  # under uvloop a signal that another thread gets does not wake it
         lifespan="off",
         ws="none",
         workers=1,

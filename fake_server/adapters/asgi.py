@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapp
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
-from fake_server.adapters.delivery import TRAFFIC, Handle, deliver
+from fake_server.adapters.delivery import TRAFFIC, Handle, Traffic, deliver
 from fake_server.messages import Headers, Request
 from kling_contract.clock import Clock, VirtualClock
 
@@ -36,20 +36,27 @@ _IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
 _IN_QUERY = f"{_IN_PATH}?"
 
 
-def app(handle: Handle, *, body_limit: int, clock: Clock, clients: Clients = lambda _port: None) -> Application:
+def app(
+    handle: Handle,
+    *,
+    body_limit: int,
+    clock: Clock,
+    clients: Clients = lambda _port: None,
+    traffic: Traffic = TRAFFIC,
+) -> Application:
     """Return the ASGI 3 application whose requests `handle` answers.
 
     Of a longer body than `body_limit` bytes it is given one byte more than that. A late reply is late on `clock`.
     `clients` gives the blocking client of this process by its port: its read timeout counts on the fake's clock, and it gets
-    what `handle` raises.
+    what `handle` raises. `traffic` counts the requests.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                with TRAFFIC.request():
+                with traffic.request():
                     client = clients(scope["client"][1]) if scope.get("client") else None
-                    await _http(handle, body_limit, clock, client, scope, receive, send)
+                    await _http(handle, body_limit, clock, client, traffic, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -60,7 +67,14 @@ def app(handle: Handle, *, body_limit: int, clock: Clock, clients: Clients = lam
 
 
 async def _http(
-    handle: Handle, limit: int, clock: Clock, client: Client | None, scope: Scope, receive: Receive, send: Send
+    handle: Handle,
+    limit: int,
+    clock: Clock,
+    client: Client | None,
+    traffic: Traffic,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
     fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     declared = fields.get("content-length", "")
@@ -83,7 +97,7 @@ async def _http(
     if client is not None and client.error is not None:
         await hang_up(receive, send)
         return
-    if reply.delay and not await _hold_back(receive, clock, reply.delay):
+    if reply.delay and not await _hold_back(receive, clock, reply.delay, traffic):
         return
     if reply.cut == 0:
         await hang_up(receive, send)
@@ -154,13 +168,13 @@ def _stands_still(clock: Clock) -> TypeGuard[VirtualClock]:
     return isinstance(clock, VirtualClock) and not clock.rate
 
 
-async def _hold_back(receive: Receive, clock: Clock, seconds: float) -> bool:
+async def _hold_back(receive: Receive, clock: Clock, seconds: float, traffic: Traffic) -> bool:
     """Wait until so many seconds have passed on `clock`. Return whether the client is still connected then.
 
     A clock that stands still is moved on instead. One that runs may be moved, too: then the wait is over earlier.
     """
     if not isinstance(clock, VirtualClock):
-        with TRAFFIC.held(clock, clock.now() + seconds):
+        with traffic.held(clock, clock.now() + seconds):
             return await _still_there(receive, seconds)
     if _stands_still(clock):
         clock.advance(seconds)
@@ -168,7 +182,7 @@ async def _hold_back(receive: Receive, clock: Clock, seconds: float) -> bool:
     until = clock.now() + seconds
     moved = asyncio.Event()
     loop = asyncio.get_running_loop()
-    with clock.watched(lambda _: loop.call_soon_threadsafe(moved.set)), TRAFFIC.held(clock, until):
+    with clock.watched(lambda _: loop.call_soon_threadsafe(moved.set)), traffic.held(clock, until):
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             while not gone.done() and (left := until - clock.now()) > 0:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from fake_server.adapters.asgi import app
 from fake_server.adapters.control import ControlApi
+from fake_server.adapters.delivery import Traffic
 from fake_server.adapters.pacer import Pacer
 from fake_server.adapters.redirect import only_for
 from fake_server.programs.child import Child, Isolate, Streams, signals_passed_to
@@ -57,11 +58,12 @@ class Faked:
         stands_for = hosts(fake.contract)
         handle = ControlApi(fake).handle if self.control else fake.handle
         answer = only_for(stands_for, handle, on_refused=others.refuse)
-        application = app(answer, body_limit=fake.body_limit, clock=fake.clock)
+        traffic = Traffic()
+        application = app(answer, body_limit=fake.body_limit, clock=fake.clock, traffic=traffic)
         with contextlib.ExitStack() as stack:
             pacer = None
             if self.follows and isinstance(fake.clock, VirtualClock):
-                pacer = Pacer(fake.clock, may_move=lambda: _unfinished(fake), settle=self.settle)
+                pacer = Pacer(fake.clock, may_move=lambda: _unfinished(fake), traffic=traffic, settle=self.settle)
                 stack.enter_context(_hint(fake, pacer, say))
             return run_program(
                 self.command,

@@ -13,8 +13,8 @@ const net = require("node:net");
 const timers = require("node:timers");
 const timersPromises = require("node:timers/promises");
 const { promisify } = require("node:util");
+const vm = require("node:vm");
 
-const RealDate = Date;
 const real = {
   setTimeout: globalThis.setTimeout,
   setInterval: globalThis.setInterval,
@@ -32,6 +32,8 @@ real.refresh = Timeout.prototype.refresh;
 
 /** Whose timers stay real: Node's own modules, and the timers of undici, in Node or as a package. */
 const MACHINERY = /^node:|[\\/]undici[\\/]lib[\\/](util[\\/])?timers\.js$/;
+/** What Node calls the work of its own that ends by itself and soon; a connection may wait for as long as it likes. */
+const BUSY = /^(FSReq|CloseReq|GetAddrInfoReq|Immediate$)/;
 const LONGEST_TEXT = 2000;
 const MOST_TEXTS = 10_000;
 const COMPACT_FROM = 1000;
@@ -196,9 +198,16 @@ function reportSoon() {
   real.setImmediate(report);
 }
 
-/** Answer a question of the run once all that had already arrived at this process has been handled. */
+/** Whether something is under way that soon brings the event loop new work: a file, a look-up, an immediate. */
+const isBusy = () => process.getActiveResourcesInfo().some((name) => BUSY.test(name));
+
+/** Answer a question of the run, once all that had already arrived at this process has been handled and it is idle. */
 function answer(number) {
-  real.setImmediate(() => real.setImmediate(() => send({ answer: number, wait: secondsToEarliest() })));
+  const answerIfIdle = () => {
+    if (isBusy()) real.setTimeout(answer, 1, number).unref();
+    else send({ answer: number, wait: secondsToEarliest() });
+  };
+  real.setImmediate(() => real.setImmediate(answerIfIdle));
 }
 
 // ------------------------------------------------------------------------------------------------- functions that wait
@@ -343,15 +352,27 @@ function replaceWaits() {
 
 // ------------------------------------------------------------------------------------------------- clocks
 
-/** Replace `Date` by one that shows the clock of the run: it makes real dates, which are its instances. */
-function replaceDate() {
+/** Replace the `Date` of a global object by one that shows the clock of the run: its instances are real dates. */
+function replaceDate(global) {
+  const RealDate = global.Date;
   RealDate.now = dateNow;
   const VirtualDate = new Proxy(RealDate, {
     apply: () => new RealDate(dateNow()).toString(),
     construct: (target, args, newTarget) => Reflect.construct(target, args.length > 0 ? args : [dateNow()], newTarget),
   });
   RealDate.prototype.constructor = VirtualDate;
-  globalThis.Date = VirtualDate;
+  global.Date = VirtualDate;
+}
+
+/** Let each new context have the clock as well: test runners such as Jest run a program in one, with its own `Date`. */
+function replaceDateInContexts() {
+  const { createContext } = vm;
+  vm.createContext = function (...args) {
+    const context = createContext(...args);
+    const global = vm.runInContext("globalThis", context);
+    if (!Object.hasOwn(args[0] ?? {}, "Date")) replaceDate(global);
+    return context;
+  };
 }
 
 /** Replace the clocks that count from the start of the process, or from nothing. */
@@ -411,7 +432,8 @@ function follow(configuration) {
   moved.before = (configuration.offset ?? 0) * 1000;
   connect(configuration);
   replaceWaits();
-  replaceDate();
+  replaceDate(globalThis);
+  replaceDateInContexts();
   replaceCounters();
 }
 

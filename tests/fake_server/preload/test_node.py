@@ -455,6 +455,66 @@ def test_a_busy_process_answers_late(start: Callable[..., subprocess.Popen[str]]
 
 
 @pytest.mark.other_programs
+@pytest.mark.parametrize(
+    "step",
+    [
+        "(await import('node:fs/promises')).readFile(process.execPath)",
+        "new Promise((resolve) => setImmediate(resolve))",
+    ],
+    ids=["file", "immediate"],
+)
+def test_a_process_with_work_under_way_answers_late(
+    start: Callable[..., subprocess.Popen[str]], port_of_run: PortOfRun, step: str
+) -> None:
+    """A question is answered only once no file is being read and no immediate is pending."""
+    program = f"""
+    setTimeout(() => {{}}, 60_000);
+    const until = performance.now() + 300;
+    console.log("ready");
+    while (performance.now() < until) await {step};
+    setTimeout(() => {{}}, 30_000);
+    """
+    process = start(port_of_run, program, pace=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    until(lambda: bool(port_of_run.processes))
+    answer = port_of_run.processes[0].ask()
+    assert answer is not None
+    assert answer["wait"] == pytest.approx(30, abs=0.5)
+
+
+@pytest.mark.other_programs
+def test_contexts_show_the_time_of_the_run(node: Node, moving_port: PortOfRun) -> None:
+    """Code in a context of `node:vm`, where test runners put programs, sees the same time."""
+    program = """
+    import vm from "node:vm";
+    const context = vm.createContext({ setTimeout });
+    const waited = vm.runInContext(`
+      const started = Date.now();
+      const look = () => [Date.now() - started, new Date() - started, new Date() instanceof Date];
+      new Promise((resolve) => setTimeout(() => resolve(look()), 60_000));
+    `, context);
+    console.log(JSON.stringify([...await waited, vm.runInContext("Date", vm.createContext({ Date: 7 }))]));
+    """
+    *passed, is_date, own = node(moving_port, program, pace=True)
+    assert (is_date, own) == (True, 7)
+    assert all(60_000 <= each < 62_000 for each in passed)
+
+
+@pytest.mark.other_programs
+def test_a_process_that_outlives_the_run_reaches_nothing(
+    start: Callable[..., subprocess.Popen[str]], port_of_run: PortOfRun
+) -> None:
+    """When the run has ended and its files are gone, a Node program starts as usual, and the API is refused to it."""
+    port_of_run.close()
+    port_of_run.authority.unlink()
+    program = "done = fetch('https://api.aimlapi.com/').then(() => 'reached', (error) => error.cause.code);"
+    process = start(port_of_run, IMPORTS + program + PRINT, pace=True)
+    assert json.loads(process.communicate(timeout=30)[0]) in ("ECONNREFUSED", "ENOENT")
+    assert process.returncode == 0
+
+
+@pytest.mark.other_programs
 def test_time_goes_on_without_the_run(start: Callable[..., subprocess.Popen[str]], port_of_run: PortOfRun) -> None:
     """When the connection ends, what was moved stays moved, and waits end by real time."""
     program = """

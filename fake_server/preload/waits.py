@@ -18,7 +18,11 @@ import os
 import select
 import sys
 import time
-from typing import Any, Callable  # noqa: UP035 - Python 3.8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # to import it takes longer than all the rest
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "MACHINERY",
@@ -276,8 +280,12 @@ class _Polling(_Wait):
     """Waits until a descriptor is readable: that of an event loop's selector. `sockets`: it watches more than itself."""
 
     def __init__(self, seconds: float | None, fd: int, sockets: bool) -> None:
-        # whole milliseconds, as the selectors have
-        super().__init__(None if seconds is None else math.ceil(seconds * 1000) / 1000)
+        if seconds is not None:
+            # Selectors round up to milliseconds. By then some time has passed since the program asked for, say, 10 seconds:
+            # a clock that stands still meanwhile would be moved by 9.99.
+            parts = 20 if _still and seconds > 1 else 1000
+            seconds = math.ceil(seconds * parts) / parts
+        super().__init__(seconds)
         self.fd = fd
         self.sockets = sockets
         pipe = getattr(_local, "pipe", None)
@@ -682,14 +690,14 @@ class _Follower:
             _thread.start_new_thread(self._run, ())
 
     def _connect(self) -> bool:
-        import socket
+        import _socket  # what the program imports as `socket` may be patched
 
-        connection = None
+        connection: Any = None
         try:
-            connection = socket.socket()
+            connection = _socket.socket()
             connection.settimeout(2.0)
             connection.connect(("127.0.0.1", self._port))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             connection.sendall(b'KLING-PACE {"pid": %d}\n' % os.getpid())
             self._rest = b""
             self._connection = connection

@@ -21,6 +21,7 @@ from kling_contract.pytest_plugin.fixtures import (
     kling_session_server,
     kling_virtual_time,
 )
+from kling_contract.pytest_plugin.guard import Guard
 from kling_contract.pytest_plugin.settings import pytest_addoption
 from kling_contract.pytest_plugin.tolerated import Tolerated
 from kling_contract.pytest_plugin.use import pytest_runtest_setup, pytest_runtest_teardown
@@ -48,3 +49,4 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.configure(config)
     use.configure(config)
     config.pluginmanager.register(Tolerated(config), "kling-tolerated")
+    config.pluginmanager.register(Guard(config), "kling-guard")

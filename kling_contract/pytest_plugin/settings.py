@@ -35,6 +35,7 @@ _OF_FAKES = {  # by option of FakeServer
 SETTINGS = {
     **_OF_FAKES,
     "others": _Setting("what happens to calls of other hosts while a test uses kling", choices=("block", "pass")),
+    "live": _Setting("whether tests may call the real service outside of a fake", choices=("forbid", "allow")),
     "fail_on": _Setting("what a fake tolerated that fails the run", choices=("never", "warning")),
 }
 """By name without `kling_`: each setting of the ini file and of the command line."""
@@ -42,6 +43,7 @@ SETTINGS = {
 _MARKERS = (
     "kling(**options): the keyword arguments of fake_server.FakeServer for the fake of this test, and `others` of "
     "FakeServer.intercept; of several markers the nearest wins",
+    "kling_live: let this test call the real service, which may cost money",
 )
 _OPTIONS = pytest.StashKey[Mapping[str, Any]]()
 _READ = pytest.StashKey[bool]()

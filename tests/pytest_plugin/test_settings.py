@@ -140,6 +140,7 @@ def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -
         ("progression", "loose", get_args(Progression)),
         ("fail_on", "error", ("never", "warning")),
         ("others", "refuse", ("block", "pass")),
+        ("live", "no", ("forbid", "allow")),
         ("revision", "1999-01-01", (REVISION,)),
         ("model", CONTRACT.model[:-1], (CONTRACT.model,)),
         ("scenario", "hapy", ("happy",)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from kling_contract.pytest_plugin import settings, use
+from kling_contract.pytest_plugin.budget import Budget
 from kling_contract.pytest_plugin.failures import pytest_runtest_makereport
 from kling_contract.pytest_plugin.fixtures import (
     KlingServer,
@@ -50,3 +51,5 @@ def pytest_configure(config: pytest.Config) -> None:
     use.configure(config)
     config.pluginmanager.register(Tolerated(config), "kling-tolerated")
     config.pluginmanager.register(Guard(config), "kling-guard")
+    if (limit := settings.number(config, "budget")) is not None:
+        config.pluginmanager.register(Budget(config, limit), "kling-budget")

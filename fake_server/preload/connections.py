@@ -351,15 +351,27 @@ def _patches(module: str) -> Callable[[Callable[[Any], list[_Patch]]], Callable[
 
 @_patches("socket")
 def _socket(module: Any) -> list[_Patch]:
-    classes = {module.socket: None}
-    for each in module.socket.__mro__:  # the class itself, if another tool has put a subclass in its place
-        if (each.__module__, each.__name__) == ("socket", "socket"):
-            classes = {each: None, **(classes if "connect" in vars(module.socket) else {})}
-    return [
-        *_look_ups(module),
-        (module.SocketIO, "readinto", _readinto),
-        *(patch for each in classes for patch in _connections(each)),
-    ]
+    found = module.socket
+    patches = [*_look_ups(module), (module.SocketIO, "readinto", _readinto)]
+    if found.__module__ == "pytest_socket":  # it forbids what cannot leave this machine, too
+        patches.append((found, "__new__", _socket_of(found.__mro__[1])))
+        found = found.__mro__[1]
+    return [*patches, *_connections(found)]
+
+
+def _socket_of(real: Any) -> _Make:
+    """Let sockets be made while every other machine is refused."""
+
+    def make(original: Any) -> Any:
+        def __new__(cls: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N807
+            newest = _active[-1:]
+            if newest and newest[0].refuse_others:
+                return real.__new__(cls)
+            return original(cls, *arguments, **named)
+
+        return __new__
+
+    return make
 
 
 def _look_ups(module: Any) -> list[_Patch]:
@@ -379,11 +391,17 @@ def _getaddrinfo(original: Any) -> Any:
         import socket
 
         address = None if flags & socket.AI_NUMERICHOST else _stand_in(host)
+        if address is not None and family == socket.AF_INET6:
+            address = f"::ffff:{address}"
+        if address is None and _active and _active[-1].refuse_others and _is_number(name := _text(host)):
+            address = name if _is_this_machine(name) else None
         if address is None:
             return original(host, port, family, type, proto, flags)
-        if family == socket.AF_INET6:
-            address = f"::ffff:{address}"
-        return original(address, port, family, type, proto, flags & ~getattr(socket, "AI_ADDRCONFIG", 0))
+        flags &= ~getattr(socket, "AI_ADDRCONFIG", 0)
+        return [  # with the function below the one that other tools replace
+            (socket.AddressFamily(family), socket.SocketKind(type), *rest)
+            for family, type, *rest in sys.modules["_socket"].getaddrinfo(address, port, family, type, proto, flags)  # noqa: A001
+        ]
 
     return getaddrinfo
 
@@ -411,7 +429,13 @@ def _led(connection: Any, address: Any) -> tuple[Any, bool]:
     stream = (v6 or connection.family == socket.AF_INET) and connection.type & 0xF == socket.SOCK_STREAM
     if not _active or not stream or not isinstance(address, tuple) or len(address) < 2:
         return address, False
-    host, port, redirected = _destination(address[0], address[1])
+    try:
+        host, port, redirected = _destination(address[0], address[1])
+    except OSError:
+        raise
+    except BaseException:  # clients close a socket after an OSError alone
+        connection.close()
+        raise
     if not redirected:
         return (host, port, *address[2:]), False
     return ((f"::ffff:{host}", port, 0, 0) if v6 and ":" not in host else (host, port)), True
@@ -425,9 +449,11 @@ def _note(connection: Any) -> None:
 def _connect(original: Any) -> Any:
     def connect(self: Any, address: Any) -> Any:
         there, redirected = _led(self, address)
-        result = original(self, there)
-        if redirected:
-            _note(self)
+        if not redirected:
+            return original(self, there)
+        plain = sys.modules["_socket"].socket
+        result = plain.connect(self, there) if isinstance(self, plain) else original(self, there)
+        _note(self)
         return result
 
     return connect
@@ -764,4 +790,4 @@ def _remove(path: str, made_by: int) -> None:
     import os
 
     if os.getpid() == made_by:
-        os.unlink(path)  # noqa: PTH108 - pathlib takes time to import
+        os.unlink(path)

@@ -86,7 +86,7 @@ MAY_IMPORT: dict[str, str] = {
     # who brings both together
     "kling_contract.pytest_plugin": (
         "client clock contract display errors fake_server.adapters fake_server.journal fake_server.messages "
-        "fake_server.scenario fake_server.server fake_server.service"
+        "fake_server.preload fake_server.scenario fake_server.server fake_server.service"
     ),
     "kling_contract.cli": (
         "checks client clock contract display drift errors hosts jsontext payloads redaction reports validation version violation "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 sys.modules.setdefault("fake_server.preload.connections", sys.modules[__name__])  # one registry, however it was loaded
 
-__all__ = ["PATCHES", "Client", "Redirection", "client_at", "covering"]
+__all__ = ["PATCHES", "Client", "Redirection", "client_at", "covering", "renew"]
 
 # Names are given addresses that stand for them until they are connected to: many clients look up first and connect later.
 _STAND_IN = "127.64.{}.{}"
@@ -252,6 +252,13 @@ Every replacement acts as the original where no redirection is active.
 """
 
 _patched: list[tuple[Any, str, Any, Any, bool]] = []
+
+
+def renew() -> None:
+    """Patch again what another tool has set back to what it was before, as pytest-socket does after each test."""
+    with _changing:
+        if _active:
+            _install()
 
 
 def _install() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from kling_contract.pytest_plugin import settings, use
+from kling_contract.pytest_plugin.budget import Budget
 from kling_contract.pytest_plugin.failures import pytest_runtest_makereport
 from kling_contract.pytest_plugin.fixtures import (
     KlingServer,
@@ -21,6 +22,7 @@ from kling_contract.pytest_plugin.fixtures import (
     kling_session_server,
     kling_virtual_time,
 )
+from kling_contract.pytest_plugin.guard import Guard
 from kling_contract.pytest_plugin.settings import pytest_addoption
 from kling_contract.pytest_plugin.tolerated import Tolerated
 from kling_contract.pytest_plugin.use import pytest_runtest_setup, pytest_runtest_teardown
@@ -48,3 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.configure(config)
     use.configure(config)
     config.pluginmanager.register(Tolerated(config), "kling-tolerated")
+    config.pluginmanager.register(Guard(config), "kling-guard")
+    if (limit := settings.number(config, "budget")) is not None:
+        config.pluginmanager.register(Budget(config, limit), "kling-budget")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
@@ -60,10 +61,15 @@ def kling_clock(request: pytest.FixtureRequest) -> VirtualClock:
 def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
     """A FakeServer that responds to what this process sends to the hosts of the API and its videos.
 
-    While the test runs, it patches httpx and httpx2 (through respx) and requests (through responses), where installed.
+    While the test runs, every client of this process is caught. Calls to other machines are refused, unless `others` in the
+    marker or `kling_others` is "pass".
     """
-    with closing(_fake(request)) as fake, fake.intercept(others=options_of(request).get("others", "block")):
-        yield fake
+    others = options_of(request).get("others", "block")
+    with closing(_fake(request)) as fake:
+        if others == "block" and (pytest_socket := sys.modules.get("pytest_socket")):
+            pytest_socket.enable_socket()  # connections to the fake need sockets, and no other connection is let out
+        with fake.intercept(others=others):
+            yield fake
 
 
 @pytest.fixture

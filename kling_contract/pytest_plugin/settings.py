@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ __all__ = [
     "configure",
     "configured_options",
     "merged",
+    "number",
     "options_of",
     "pytest_addoption",
     "setting",
@@ -35,13 +37,17 @@ _OF_FAKES = {  # by option of FakeServer
 SETTINGS = {
     **_OF_FAKES,
     "others": _Setting("what happens to calls of other hosts while a test uses kling", choices=("block", "pass")),
+    "live": _Setting("whether tests may call the real service outside of a fake", choices=("forbid", "allow")),
     "fail_on": _Setting("what a fake tolerated that fails the run", choices=("never", "warning")),
+    "budget": _Setting("how much the fakes of a run may book at most, in tokens", "TOKENS"),
+    "budget_unknown": _Setting("what generations of unknown price do to a budget", choices=("fail", "ignore")),
 }
 """By name without `kling_`: each setting of the ini file and of the command line."""
 
 _MARKERS = (
     "kling(**options): the keyword arguments of fake_server.FakeServer for the fake of this test, and `others` of "
     "FakeServer.intercept; of several markers the nearest wins",
+    "kling_live: let this test call the real service, which may cost money",
 )
 _OPTIONS = pytest.StashKey[Mapping[str, Any]]()
 _READ = pytest.StashKey[bool]()
@@ -69,6 +75,20 @@ def configure(config: pytest.Config) -> None:
 def setting(config: pytest.Config, name: str) -> str:
     """Return a setting by its name without `kling_`: that of the command line, else of the ini file; "" if it is not set."""
     return str(config.getoption(f"kling_{name}") or config.getini(f"kling_{name}") or "")
+
+
+def number(config: pytest.Config, name: str) -> float | None:
+    """Return a setting that is a number, None if it is not set. Raise UsageError for what is no number, or less than 0."""
+    text = setting(config, name)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise pytest.UsageError(f"kling_{name} must be a number from 0 up, not {text!r}")
+    return value
 
 
 def configured_options(config: pytest.Config) -> Mapping[str, Any]:

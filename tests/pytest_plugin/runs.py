@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+# A run forgets what it imported: what patches the process, or bears no second import, as cryptography, is imported before.
+import fake_server.adapters.gate
+import fake_server.adapters.intercept
+import fake_server.adapters.listen  # noqa: F401
 from kling_contract import Contract, revisions
 
 CONTRACT = Contract.load()

@@ -157,6 +157,8 @@ def test_no_proxy_stands_before_a_port(inner: pytest.Pytester, monkeypatch: pyte
         def test_session(kling_session_server):
             reaches(kling_session_server.url)
         """.replace("\n        ", "\n"),
+        "--kling-live",
+        "allow",
         passed=4,
     )
 

@@ -32,3 +32,38 @@ def test_it_gets_along_with_its_neighbours(inner: pytest.Pytester) -> None:
         "--allow-unix-socket",
         passed=3,
     )
+
+
+def test_other_mocks_keep_their_calls(inner: pytest.Pytester) -> None:
+    """pytest-httpx and kling share a test in both orders: the fake has the calls of the API, the mock has the others.
+
+    A test without a fake may mock the API itself, and the guard has nothing against it.
+    """
+    run(
+        inner,
+        """
+        import respx
+
+        def both(httpx_mock, kling):
+            httpx_mock.add_response(url="https://example.com/a", text="mocked")
+            assert httpx.get("https://example.com/a").text == "mocked"
+            assert httpx.post(URL, json=PAYLOAD, headers=HEADERS).status_code == CREATED
+            assert len(kling.generations) == 1
+
+        def test_mock_first(httpx_mock, kling):
+            both(httpx_mock, kling)
+
+        def test_fake_first(kling, httpx_mock):
+            both(httpx_mock, kling)
+
+        def test_httpx_mock_alone(httpx_mock):
+            httpx_mock.add_response(url=URL, text="mocked")
+            assert httpx.get(URL).text == "mocked"
+
+        @respx.mock
+        def test_respx_alone():
+            respx.get(URL).respond(text="mocked")
+            assert httpx.get(URL).text == "mocked"
+        """.replace("\n        ", "\n"),
+        passed=4,
+    )

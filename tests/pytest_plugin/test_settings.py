@@ -140,6 +140,10 @@ def test_every_option_of_the_fake_is_one_of_the_marker(inner: pytest.Pytester) -
         ("progression", "loose", get_args(Progression)),
         ("fail_on", "error", ("never", "warning")),
         ("others", "refuse", ("block", "pass")),
+        ("budget", "many", ("a number from 0 up",)),
+        ("budget", "-1", ("a number from 0 up",)),
+        ("budget_unknown", "no", ("fail", "ignore")),
+        ("live", "no", ("forbid", "allow")),
         ("revision", "1999-01-01", (REVISION,)),
         ("model", CONTRACT.model[:-1], (CONTRACT.model,)),
         ("scenario", "hapy", ("happy",)),
@@ -153,7 +157,7 @@ def test_a_wrong_setting_stops_the_run(
     """A value that a setting cannot have is a usage error that names those that it can have."""
     inner.makeini(f"[pytest]\nkling_{name} = {value}\n" if place == "ini file" else "[pytest]\n")
     inner.makepyfile("def test_it(): pass")
-    arguments = [] if place == "ini file" else [f"--kling-{name.replace('_', '-')}", value]
+    arguments = [] if place == "ini file" else [f"--kling-{name.replace('_', '-')}={value}"]
     result = inner.runpytest_inprocess("-p", "no:asyncio", *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     shown = result.stderr.str()

@@ -372,3 +372,12 @@ def test_a_clock_that_runs_by_itself_is_refused(clock: Any) -> None:
     """A clock that goes with the real time cannot stand for it: its waits would be waits for itself."""
     with pytest.raises(ValueError, match="VirtualClock"), on_virtual_time(clock):
         pytest.fail("it began")
+
+
+def test_stand_ins_are_pickled_as_what_they_stand_for() -> None:
+    """Whoever pickles or names a function of time, as multiprocessing does, need not know of virtual time."""
+    with on_virtual_time(VirtualClock()):
+        for function in (time.time, time.monotonic_ns, time.perf_counter, time.sleep):
+            assert pickle.loads(pickle.dumps(function)) is function
+            assert getattr(time, function.__name__) is function
+            assert function.__module__ == "time"

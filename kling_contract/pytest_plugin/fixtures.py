@@ -67,7 +67,7 @@ def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
     others = options_of(request).get("others", "block")
     with closing(_fake(request)) as fake:
         if others == "block" and (pytest_socket := sys.modules.get("pytest_socket")):
-            pytest_socket.enable_socket()  # connections to the fake need sockets, and no other connection is let out
+            pytest_socket.enable_socket()  # else it would not find its own patch again; nothing is let out all the same
         with fake.intercept(others=others):
             yield fake
 

@@ -199,7 +199,7 @@ class _Clock(VirtualClock):
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
-        if self.now() > self._end:
+        if self.stopped or self.now() > self._end:
             self.stop()
 
     def stop(self) -> None:

@@ -393,13 +393,13 @@ def _reader(real: Callable[[], Any], scale: int) -> Callable[[], Any]:
         def read() -> Any:
             return real() if not _offset or _stays_real() else real() + int(_offset * scale)
 
-    return _resembling(read, real)
+    _resembling(read, real)
+    return read
 
 
-def _resembling(new: Any, real: Any) -> Any:
+def _resembling(new: Any, real: Any) -> None:
     """Let a stand-in be known by the module and the name of what it stands for: it is pickled, and named, by them."""
     new.__module__, new.__name__, new.__qualname__, new.__doc__ = real.__module__, *[real.__name__] * 2, real.__doc__
-    return new
 
 
 def _sleep(seconds: float, /) -> None:

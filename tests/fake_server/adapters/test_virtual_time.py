@@ -386,6 +386,30 @@ def test_a_loop_that_never_ends_is_stopped(program: Callable[[], None], monkeypa
         program()
 
 
+class Refusing(VirtualClock):
+    """A clock that stops the program when it is moved, as that of an exercise does."""
+
+    def advance(self, seconds: float) -> None:
+        raise KeyError(seconds)
+
+
+def test_what_a_clock_raises_reaches_the_program() -> None:
+    """What a move raises is raised where the program waits, also if another thread had to decide about the move."""
+    raised: queue.SimpleQueue[object] = queue.SimpleQueue()  # nobody can know that this thread waits for it
+
+    def sleep() -> None:
+        try:
+            time.sleep(10)
+        except KeyError as error:
+            raised.put(error.args[0])
+
+    with on_virtual_time(Refusing()):
+        threading.Thread(target=sleep, daemon=True).start()
+        assert raised.get(timeout=5) == pytest.approx(10)
+        with pytest.raises(KeyError):
+            time.sleep(20)
+
+
 @pytest.mark.parametrize("clock", [SystemClock(), VirtualClock(rate=1)])
 def test_a_clock_that_runs_by_itself_is_refused(clock: Any) -> None:
     """A clock that goes with the real time cannot stand for it: its waits would be waits for itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -113,11 +114,12 @@ class _Port:
 
     @property
     def authority(self) -> Authority:
-        from fake_server.adapters.authority import Authority
-
         with self._lock:
             if self._authority is None:
-                self._authority = Authority(self._names)
+                with _real_dates():
+                    from fake_server.adapters.authority import Authority
+
+                    self._authority = Authority(self._names)
             return self._authority
 
     @contextlib.contextmanager
@@ -154,6 +156,17 @@ _ports: dict[frozenset[str], _Port] = {}
 
 def _port(hosts: frozenset[str], domain: str) -> _Port:
     return _ports.setdefault(hosts, _Port(hosts, domain))
+
+
+@contextlib.contextmanager
+def _real_dates() -> Iterator[None]:
+    """Put back the real `datetime` where virtual time has replaced it: cryptography takes no other, now or ever after."""
+    replaced = datetime.datetime
+    datetime.datetime = type(replaced.max)  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        datetime.datetime = replaced  # type: ignore[misc]
 
 
 _NO_PROXY = ("no_proxy", "NO_PROXY")

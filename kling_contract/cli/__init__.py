@@ -56,8 +56,6 @@ def cli(ctx: click.Context) -> None:
       2    wrong usage, or unreadable input
       3    the server cannot be reached (check)
       90   the program has ended well, and broke what --fail-on names (run, record)
-      126  the program cannot be executed (run, record)
-      127  there is no such program (run, record)
       130  interrupted
 
     \b

@@ -96,9 +96,9 @@ def command(
     The program's requests to the API end in the fake, and its waits move the fake's clock. Where Linux permits it, no
     other host can be reached at all. Containers that the program starts are not reached.
 
-    Exit code: that of the program; 0: it ended well, or with --exercise no run created twice or never stopped; 1: with
-    --exercise one did; 127: there is no such program; 126: it cannot be executed; 90: see --fail-on; 2: wrong usage, or it
-    cannot be run like this.
+    Exit code: that of the program, and as in a shell 127 if there is none, 126 if it cannot be executed, and 128 plus the
+    signal that ended it; 90: see --fail-on; 2: wrong usage, or it cannot be run like this. With --exercise 1 if a run
+    created twice or never stopped, else 0.
     """
     from fake_server.programs.faked import Faked
 

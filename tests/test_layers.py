@@ -73,7 +73,6 @@ MAY_IMPORT: dict[str, str] = {
         "kling_contract.errors kling_contract.generation kling_contract.jsontext kling_contract.redaction "
         "kling_contract.validation kling_contract.violation"
     ),
-    "fake_server.programs": "kling_contract.errors",
     "fake_server.assertions": "journal messages service kling_contract.contract",
     "fake_server.server": (
         "adapters assertions messages recording scenario service kling_contract.clock kling_contract.contract "
@@ -81,18 +80,18 @@ MAY_IMPORT: dict[str, str] = {
     ),
     "fake_server.exercises": ("adapters journal messages scenario server kling_contract.clock kling_contract.errors"),
     "fake_server.programs": (
-        "exercises journal messages recording scenario server kling_contract.clock kling_contract.display "
-        "kling_contract.errors kling_contract.reports kling_contract.violation"
+        "adapters exercises journal messages preload recording scenario server kling_contract.clock kling_contract.contract "
+        "kling_contract.display kling_contract.errors kling_contract.hosts kling_contract.reports kling_contract.violation"
     ),
     # who brings both together
     "kling_contract.pytest_plugin": (
-        "client clock contract display errors fake_server.adapters fake_server.messages "
-        "fake_server.scenario fake_server.server"
+        "client clock contract display errors fake_server.adapters fake_server.journal fake_server.messages "
+        "fake_server.preload fake_server.scenario fake_server.server fake_server.service"
     ),
     "kling_contract.cli": (
-        "checks client clock contract drift errors hosts jsontext payloads redaction reports validation version violation "
-        "fake_server.adapters fake_server.journal fake_server.messages fake_server.recording "
-        "fake_server.server fake_server.service"
+        "checks client clock contract display drift errors hosts jsontext payloads redaction reports validation version violation "
+        "fake_server.adapters fake_server.exercises fake_server.journal fake_server.messages fake_server.programs "
+        "fake_server.recording fake_server.scenario fake_server.server"
     ),
     "kling_contract.__main__": "cli",
 }

@@ -7,12 +7,15 @@ import contextlib
 import functools
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import quote, urlsplit
 
-from fake_server.adapters.delivery import TRAFFIC, Handle, deliver
+from fake_server.adapters.delivery import TRAFFIC, Handle, Traffic, deliver
 from fake_server.messages import Headers, Request
 from kling_contract.clock import Clock, VirtualClock
+
+if TYPE_CHECKING:
+    from fake_server.preload.connections import Client
 
 __all__ = ["Application", "app", "hang_up"]
 
@@ -21,26 +24,39 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Scope = Mapping[str, Any]
 Application = Callable[[Any, Receive, Send], Coroutine[Any, Any, None]]
+Clients = Callable[[int], "Client | None"]
 
 # Seconds for which a refused body is still read: closing the connection before would lose the reply.
 _LINGER = 2.0
+# Seconds after which a client of this process that has sent a request reads the reply.
+_UNTIL_READING = 0.05
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PLAIN = re.compile(rb"[!\"$->@-~]*")  # neither "#" nor "?": nothing in it needs quoting
 _IN_PATH = "/%:@!$&'()*+,;=~[]\"<>\\^`{|}"  # left as it was sent
 _IN_QUERY = f"{_IN_PATH}?"
 
 
-def app(handle: Handle, *, body_limit: int, clock: Clock) -> Application:
+def app(
+    handle: Handle,
+    *,
+    body_limit: int,
+    clock: Clock,
+    clients: Clients = lambda _port: None,
+    traffic: Traffic = TRAFFIC,
+) -> Application:
     """Return the ASGI 3 application whose requests `handle` answers.
 
     Of a longer body than `body_limit` bytes it is given one byte more than that. A late reply is late on `clock`.
+    `clients` gives the blocking client of this process by its port: its read timeout counts on the fake's clock, and it gets
+    what `handle` raises. `traffic` counts the requests.
     """
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                with TRAFFIC.request():
-                    await _http(handle, body_limit, clock, scope, receive, send)
+                with traffic.request():
+                    client = clients(scope["client"][1]) if scope.get("client") else None
+                    await _http(handle, body_limit, clock, client, traffic, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -50,7 +66,16 @@ def app(handle: Handle, *, body_limit: int, clock: Clock) -> Application:
     return application
 
 
-async def _http(handle: Handle, limit: int, clock: Clock, scope: Scope, receive: Receive, send: Send) -> None:
+async def _http(
+    handle: Handle,
+    limit: int,
+    clock: Clock,
+    client: Client | None,
+    traffic: Traffic,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+) -> None:
     fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     declared = fields.get("content-length", "")
     # If the declared length alone is too much, the body need not be read: as many zeros, never touched, stand for it.
@@ -59,8 +84,20 @@ async def _http(handle: Handle, limit: int, clock: Clock, scope: Scope, receive:
     if body is None:
         return
     url = _url(scope, fields.get("host", ""))
-    reply = deliver(handle, Request(scope["method"], url, Headers(fields), body))
-    if reply.delay and not await _hold_back(receive, clock, reply.delay):
+    timeout = None if client is None else await _read_timeout(client)
+    try:
+        reply = deliver(handle, Request(scope["method"], url, Headers(fields), body, timeout))
+        if client is not None and timeout is not None and reply.delay > timeout and _stands_still(clock):
+            clock.advance(timeout)
+            client.error = client.read_timeout()
+    except BaseException as error:
+        if client is None:
+            raise
+        client.error = error
+    if client is not None and client.error is not None:
+        await hang_up(receive, send)
+        return
+    if reply.delay and not await _hold_back(receive, clock, reply.delay, traffic):
         return
     if reply.cut == 0:
         await hang_up(receive, send)
@@ -110,21 +147,42 @@ async def _drain(receive: Receive) -> bool:
     return True
 
 
-async def _hold_back(receive: Receive, clock: Clock, seconds: float) -> bool:
+async def _read_timeout(client: Client) -> float | None:
+    """Return the read timeout of a client of this process. Many set it after they have sent, and before they read."""
+    reading = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def reads() -> None:
+        loop.call_soon_threadsafe(reading.set)
+
+    if client.on_reading(reads):
+        try:
+            async with asyncio.timeout(_UNTIL_READING):
+                await reading.wait()
+        except TimeoutError:
+            client.reads_plainly()
+    return client.timeout()
+
+
+def _stands_still(clock: Clock) -> TypeGuard[VirtualClock]:
+    return isinstance(clock, VirtualClock) and not clock.rate
+
+
+async def _hold_back(receive: Receive, clock: Clock, seconds: float, traffic: Traffic) -> bool:
     """Wait until so many seconds have passed on `clock`. Return whether the client is still connected then.
 
     A clock that stands still is moved on instead. One that runs may be moved, too: then the wait is over earlier.
     """
     if not isinstance(clock, VirtualClock):
-        with TRAFFIC.held(clock, clock.now() + seconds):
+        with traffic.held(clock, clock.now() + seconds):
             return await _still_there(receive, seconds)
-    if not clock.rate:
+    if _stands_still(clock):
         clock.advance(seconds)
         return True
     until = clock.now() + seconds
     moved = asyncio.Event()
     loop = asyncio.get_running_loop()
-    with clock.watched(lambda _: loop.call_soon_threadsafe(moved.set)), TRAFFIC.held(clock, until):
+    with clock.watched(lambda _: loop.call_soon_threadsafe(moved.set)), traffic.held(clock, until):
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             while not gone.done() and (left := until - clock.now()) > 0:

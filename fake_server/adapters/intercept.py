@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import importlib.util
 import inspect
+import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from fake_server.adapters.redirect import domain_of, only_for, redirected
 from fake_server.service.fake import Fake
 from kling_contract.contract import Contract
 
@@ -23,26 +24,28 @@ __all__ = ["Interception", "mount"]
 
 _F = TypeVar("_F", bound=Fake)
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_Catch = Callable[..., contextlib.AbstractContextManager[None]]
 
 
 def mount(fake: Fake, router: respx.Router) -> None:
     """Add one route to a respx router: it leads the API's host and the media host into the fake."""
     from fake_server.adapters.respx_internals import route_to
 
-    route_to(fake.handle, router, clock=fake.clock, hosts=_hosts(fake.contract), client="httpx")
+    hosts = _hosts(fake.contract)
+    route_to(fake.handle, router, clock=fake.clock, hosts=sorted(map(re.escape, hosts)), client="httpx")
 
 
 class Interception(Generic[_F]):
     """Catches what this process sends to the API's host and the media host: in a `with` block, or in a decorated function.
 
-    httpx and httpx2 are caught (through respx) and requests (through responses), sync and async; neither urllib
-    nor aiohttp. Calls to other hosts go to the mock that was active before, if there is one; otherwise they are
-    refused, or really made if `others` is "pass". Of two nested ones the inner one answers. While one is used several
-    times at once, by threads or by tasks of asyncio, it begins with the first and ends with the last of them.
+    Every client is caught that connects through Python's sockets, uvloop, gevent, curl_cffi or pycurl, sync and async: httpx
+    and httpx2 without a connection, through respx where that is installed, all others at a port inside this process. For
+    these hosts, TLS with anybody else is refused before anything is sent. Other names under the API's domain are answered
+    with 421.
 
-    To begin raises ModuleNotFoundError if a client is installed but not what catches its calls: they would reach the
-    real service, and cost money.
+    Calls to other hosts go to the mock that was active before, if there is one, and those to this machine pass; the rest is
+    refused, or really made if `others` is "pass". Of several the newest answers, and decides about the rest. They may
+    begin and end in any order, in threads and tasks. While one is used several times at once, it begins with the first and
+    ends with the last of them.
     """
 
     def __init__(self, fake: _F, *, others: Literal["block", "pass"] = "block") -> None:
@@ -94,16 +97,27 @@ class Interception(Generic[_F]):
         return chosen  # type: ignore[no-any-return]
 
     def _catch(self) -> contextlib.ExitStack:
+        fake = self._fake
+        hosts, domain = _hosts(fake.contract), domain_of(urlsplit(fake.contract.base_url).hostname or "")
+        handle = only_for(hosts, fake.handle)
+        pass_others = self._others == "pass"
         with contextlib.ExitStack() as stack:
-            for client, catch in _catchers().items():
-                caught = catch(
-                    self._fake.handle,
-                    clock=self._fake.clock,
-                    hosts=_hosts(self._fake.contract),
-                    client=client,
-                    pass_others=self._others == "pass",
+            stack.enter_context(
+                redirected(
+                    handle,
+                    hosts=hosts,
+                    domain=domain,
+                    body_limit=fake.body_limit,
+                    clock=fake.clock,
+                    pass_others=pass_others,
                 )
-                stack.enter_context(caught)
+            )
+            for client in _by_respx():
+                from fake_server.adapters.respx_internals import catch
+
+                stack.enter_context(
+                    catch(handle, clock=fake.clock, hosts=hosts, domain=domain, client=client, pass_others=pass_others)
+                )
             return stack.pop_all()
 
 
@@ -112,27 +126,8 @@ def _hosts(contract: Contract) -> frozenset[str]:
     return frozenset(host for url in urls if (host := urlsplit(url).hostname))
 
 
-def _catchers() -> Mapping[str, _Catch]:
-    """Return what catches the calls of each client library that is installed."""
-    found: dict[str, _Catch] = {}
-    for client, (mock, module) in _MOCKS.items():
-        if importlib.util.find_spec(client) is None:
-            continue
-        try:
-            importlib.import_module(mock)
-        except ModuleNotFoundError as missing:
-            raise ModuleNotFoundError(
-                f"{client} is installed, but not {mock}, which catches its calls: they would reach the real "
-                "service, and cost money. Install kling-contract[testing].",
-                name=missing.name,
-            ) from missing
-        found[client] = importlib.import_module(module).catch
-    return found
-
-
-_MOCKS = {
-    "httpx": ("respx", "fake_server.adapters.respx_internals"),
-    "httpx2": ("respx", "fake_server.adapters.respx_internals"),
-    "requests": ("responses", "fake_server.adapters.responses_internals"),
-}
-"""By client library: the library that catches its calls, and the module of ours that makes it do so."""
+def _by_respx() -> list[str]:
+    """Return the client libraries whose calls respx catches, without a connection."""
+    if importlib.util.find_spec("respx") is None:
+        return []
+    return [client for client in ("httpx", "httpx2") if importlib.util.find_spec(client)]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from fake_server.adapters.delivery import TRAFFIC
+from fake_server.adapters.delivery import TRAFFIC, Traffic
 from kling_contract.clock import VirtualClock
 
 __all__ = ["Mover", "Pacer", "Pulse"]
@@ -113,12 +113,19 @@ class Pacer(Mover):
     """Moves the clock of a run to the earliest wake-up when everybody waits: processes that follow it, and held replies.
 
     `clock` is a VirtualClock with rate 1: as long as no move is allowed, waits are real. It moves only while `may_move()`
-    is true or a fault holds a reply back, no request is unanswered, and for `settle` seconds nobody has registered, begun
-    or ended anything or computed; see `watch`. A process that is busy, or does not answer, holds the clock back for a
-    second at most. Use it as a context: it has a thread of its own. Raise ValueError for any other clock.
+    is true or a fault holds a reply back, no request that `traffic` counts is unanswered, and for `settle` seconds nobody
+    has registered, begun or ended anything or computed; see `watch`. A process that is busy, or does not answer, holds the
+    clock back for a second at most. Use it as a context: it has a thread of its own. Raise ValueError for any other clock.
     """
 
-    def __init__(self, clock: VirtualClock, *, may_move: Callable[[], bool], settle: float = 0.005) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        *,
+        may_move: Callable[[], bool],
+        traffic: Traffic = TRAFFIC,
+        settle: float = 0.005,
+    ) -> None:
         super().__init__(settle=settle)
         if getattr(clock, "rate", 0.0) != 1.0:
             raise ValueError(f"a pacer moves a VirtualClock with rate=1.0, not {clock!r}")
@@ -128,6 +135,7 @@ class Pacer(Mover):
         self.moved = 0.0
         """By how many seconds altogether."""
         self._may_move = may_move
+        self._traffic = traffic
         self._pids: Callable[[], Iterable[int]] = tuple
         self._offset = 0.0
         self._processes: list[_Process] = []
@@ -137,7 +145,7 @@ class Pacer(Mover):
     def __enter__(self) -> Pacer:
         self._open = True
         self._stack.enter_context(self.clock.watched(self._clock_moved))
-        self._stack.enter_context(TRAFFIC.watched(self._happened))
+        self._stack.enter_context(self._traffic.watched(self._happened))
         thread = threading.Thread(target=self._run, name="fake server pacer", daemon=True)
         self._stack.callback(thread.join)
         thread.start()
@@ -205,7 +213,7 @@ class Pacer(Mover):
         return self._ahead() is not None and self._allowed()
 
     def _allowed(self) -> bool:
-        return not TRAFFIC.unanswered and (TRAFFIC.earliest is not None or self._may_move())
+        return not self._traffic.unanswered and (self._traffic.earliest is not None or self._may_move())
 
     def _patience(self) -> float | None:
         return _PATIENCE if self._someone_wakes() else None
@@ -220,7 +228,7 @@ class Pacer(Mover):
         now = self._now()
         with self._changed:
             dues = [process.due for process in self._processes if process.due is not None and process.due > now]
-        held = TRAFFIC.earliest
+        held = self._traffic.earliest
         return min((*(due - now for due in dues), *([] if held is None else [held])), default=None)
 
     def _someone_wakes(self) -> bool:

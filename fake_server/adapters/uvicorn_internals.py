@@ -31,7 +31,6 @@ def configured(application: Callable[..., Any], *, backlog: int, tls: ssl.SSLCon
     config = uvicorn.Config(
         application,
         interface="asgi3",
-        loop="asyncio",  # under uvloop a signal that another thread gets does not wake it
         lifespan="off",
         ws="none",
         workers=1,
@@ -130,7 +129,11 @@ def _signals_waking(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         for end in (sender, receiver):
             end.setblocking(False)
         before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        loop.add_reader(receiver, receiver.recv, 4096)
+
+        def wake() -> None:  # in Python: uvloop runs none otherwise, and handlers of signals run between its steps only
+            receiver.recv(4096)
+
+        loop.add_reader(receiver, wake)
         try:
             yield
         finally:

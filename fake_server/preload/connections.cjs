@@ -84,9 +84,12 @@ function refusal(host, port, why) {
  * @param {{hosts: string[], domain: string, port: number, authority: string, allow: string[], refuse_others: boolean}} run
  */
 function redirect({ hosts, domain, port: portOfRun, authority: authorityFile, allow, refuse_others: refuseOthers }) {
-  const authority = readFileSync(authorityFile, "utf8");
+  let certificate = null;
   const ours = new Set(hosts.map(plainHost));
   const allowed = new Set(allow.map((entry) => entry.toLowerCase()));
+
+  /** The certificate of the authority, read when first needed: a process may outlive the run and its files. */
+  const authority = () => (certificate ??= readFileSync(authorityFile, "utf8"));
 
   /** Whether the run answers for a host. */
   const isOurs = (host) => ours.has(host) || (domain && (host === domain || host.endsWith(`.${domain}`)));
@@ -128,9 +131,9 @@ function redirect({ hosts, domain, port: portOfRun, authority: authorityFile, al
 
   /** The options of a TLS connection to the port of the run: it is trusted too, and it speaks HTTP/1.1 only. */
   function trusting(options, name) {
-    const trusted = { ...options, ca: [options.ca ?? []].flat().concat(authority) };
+    const trusted = { ...options, ca: [options.ca ?? []].flat().concat(authority()) };
     if (!options.servername) trusted.servername = name;
-    options.secureContext?.context.addCACert(authority);
+    options.secureContext?.context.addCACert(authority());
     if (options.ALPNProtocols) trusted.ALPNProtocols = protocolNames(options.ALPNProtocols).filter((each) => each === HTTP1);
     return trusted;
   }
@@ -138,7 +141,8 @@ function redirect({ hosts, domain, port: portOfRun, authority: authorityFile, al
   tls.connect = function connect(...args) {
     const [options, callback] = argumentsOfConnect(args);
     const name = [options.servername, options.host, options.socket?._host].filter(Boolean).map(plainHost).find(isOurs);
-    if (options.path || name === undefined) return connectTls.apply(this, args);
+    const isUnix = options.path && !options.socket;
+    if (isUnix || name === undefined) return connectTls.apply(this, args);
     const trusted = trusting(options, name);
     if (options.ALPNProtocols && trusted.ALPNProtocols.length === 0) return refuseProtocol(name, options);
     return callback ? connectTls.call(this, trusted, callback) : connectTls.call(this, trusted);

@@ -13,8 +13,8 @@ const net = require("node:net");
 const timers = require("node:timers");
 const timersPromises = require("node:timers/promises");
 const { promisify } = require("node:util");
+const vm = require("node:vm");
 
-const RealDate = Date;
 const real = {
   setTimeout: globalThis.setTimeout,
   setInterval: globalThis.setInterval,
@@ -22,7 +22,6 @@ const real = {
   sleep: timersPromises.setTimeout,
   ticks: timersPromises.setInterval,
   dateNow: Date.now,
-  performanceNow: performance.now.bind(performance),
   hrtime: process.hrtime,
   hrtimeBigint: process.hrtime.bigint,
   uptime: process.uptime,
@@ -32,7 +31,9 @@ const Timeout = real.setTimeout(() => {}, 0).unref().constructor;
 real.refresh = Timeout.prototype.refresh;
 
 /** Whose timers stay real: Node's own modules, and the timers of undici, in Node or as a package. */
-const MACHINERY = /^node:|[\\/]undici[\\/]lib[\\/]util[\\/]timers\.js$/;
+const MACHINERY = /^node:|[\\/]undici[\\/]lib[\\/](util[\\/])?timers\.js$/;
+/** What Node calls the work of its own that ends by itself and soon; a connection may wait for as long as it likes. */
+const BUSY = /^(FSReq|CloseReq|GetAddrInfoReq|Immediate$)/;
 const LONGEST_TEXT = 2000;
 const MOST_TEXTS = 10_000;
 const COMPACT_FROM = 1000;
@@ -40,8 +41,17 @@ const COMPACT_FROM = 1000;
 /** What the run has moved its clock by, in milliseconds: before this process began, and since. */
 const moved = { before: 0, since: 0 };
 
-/** Milliseconds on the clock that waits are measured by: real time, and what the run has moved since this process began. */
-const now = () => real.performanceNow() + moved.since;
+/** Real milliseconds. By `hrtime`, since `performance.now` is built upon the `process.hrtime` of programs in Node 18. */
+function realNow() {
+  const [seconds, nanoseconds] = real.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6;
+}
+
+/** The real milliseconds at which `performance.now()` is 0. */
+const origin = realNow() - performance.now();
+
+/** What `performance.now()` shows, which waits are measured by too: real time, and what the run moved meanwhile. */
+const now = () => realNow() - origin + moved.since;
 
 /** Milliseconds since 1970 on the clock of the run. */
 const dateNow = () => real.dateNow() + Math.round(moved.before + moved.since);
@@ -188,9 +198,16 @@ function reportSoon() {
   real.setImmediate(report);
 }
 
-/** Answer a question of the run once all that had already arrived at this process has been handled. */
+/** Whether something is under way that soon brings the event loop new work: a file, a look-up, an immediate. */
+const isBusy = () => process.getActiveResourcesInfo().some((name) => BUSY.test(name));
+
+/** Answer a question of the run, once all that had already arrived at this process has been handled and it is idle. */
 function answer(number) {
-  real.setImmediate(() => real.setImmediate(() => send({ answer: number, wait: secondsToEarliest() })));
+  const answerIfIdle = () => {
+    if (isBusy()) real.setTimeout(answer, 1, number).unref();
+    else send({ answer: number, wait: secondsToEarliest() });
+  };
+  real.setImmediate(() => real.setImmediate(answerIfIdle));
 }
 
 // ------------------------------------------------------------------------------------------------- functions that wait
@@ -335,15 +352,27 @@ function replaceWaits() {
 
 // ------------------------------------------------------------------------------------------------- clocks
 
-/** Replace `Date` by one that shows the clock of the run: it makes real dates, which are its instances. */
-function replaceDate() {
+/** Replace the `Date` of a global object by one that shows the clock of the run: its instances are real dates. */
+function replaceDate(global) {
+  const RealDate = global.Date;
   RealDate.now = dateNow;
   const VirtualDate = new Proxy(RealDate, {
     apply: () => new RealDate(dateNow()).toString(),
     construct: (target, args, newTarget) => Reflect.construct(target, args.length > 0 ? args : [dateNow()], newTarget),
   });
   RealDate.prototype.constructor = VirtualDate;
-  globalThis.Date = VirtualDate;
+  global.Date = VirtualDate;
+}
+
+/** Let each new context have the clock as well: test runners such as Jest run a program in one, with its own `Date`. */
+function replaceDateInContexts() {
+  const { createContext } = vm;
+  vm.createContext = function (...args) {
+    const context = createContext(...args);
+    const global = vm.runInContext("globalThis", context);
+    if (!Object.hasOwn(args[0] ?? {}, "Date")) replaceDate(global);
+    return context;
+  };
 }
 
 /** Replace the clocks that count from the start of the process, or from nothing. */
@@ -357,9 +386,7 @@ function replaceCounters() {
   hrtime.bigint = () => real.hrtimeBigint() + nanoseconds();
   process.hrtime = hrtime;
   process.uptime = () => real.uptime() + moved.since / 1000;
-  replace(Object.getPrototypeOf(performance), "now", function () {
-    return now();
-  });
+  replace(Object.getPrototypeOf(performance), "now", () => now());
 }
 
 // ------------------------------------------------------------------------------------------------- the clock of the run
@@ -405,7 +432,8 @@ function follow(configuration) {
   moved.before = (configuration.offset ?? 0) * 1000;
   connect(configuration);
   replaceWaits();
-  replaceDate();
+  replaceDate(globalThis);
+  replaceDateInContexts();
   replaceCounters();
 }
 

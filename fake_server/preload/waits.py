@@ -18,7 +18,11 @@ import os
 import select
 import sys
 import time
-from typing import Any, Callable  # noqa: UP035 - Python 3.8
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # to import it takes longer than all the rest
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = [
     "MACHINERY",
@@ -45,9 +49,8 @@ MACHINERY = frozenset(
 """Packages whose own waits, and whose threads, stay real."""
 
 # Modules that wait on behalf of their callers: whether a wait is real is decided by who called these.
-_PLUMBING = (
-    frozenset(["threading", "queue", "concurrent", "selectors", "contextlib", __name__.partition(".")[0]]) - MACHINERY
-)
+_PLUMBING = frozenset(["threading", "queue", "concurrent", "selectors", "contextlib"])
+_OWN = globals()
 _EARLY = 1e-6  # seconds: what rounding may lose
 _LONGEST = 86400.0 * 20  # seconds for which one system call can wait
 _POLL = 0.02  # seconds between two looks at what cannot be woken
@@ -277,8 +280,12 @@ class _Polling(_Wait):
     """Waits until a descriptor is readable: that of an event loop's selector. `sockets`: it watches more than itself."""
 
     def __init__(self, seconds: float | None, fd: int, sockets: bool) -> None:
-        # whole milliseconds, as the selectors have
-        super().__init__(None if seconds is None else math.ceil(seconds * 1000) / 1000)
+        if seconds is not None:
+            # Selectors round up to milliseconds. By then some time has passed since the program asked for, say, 10 seconds:
+            # a clock that stands still meanwhile would be moved by 9.99.
+            parts = 20 if _still and seconds > 1 else 1000
+            seconds = math.ceil(seconds * parts) / parts
+        super().__init__(seconds)
         self.fd = fd
         self.sockets = sockets
         pipe = getattr(_local, "pipe", None)
@@ -345,7 +352,7 @@ def _aside(frame: Any) -> bool:
     first = ""
     while frame is not None:
         package = _package(frame)
-        if package != "threading":
+        if package != "threading" and frame.f_globals is not _OWN:
             first = package
         frame = frame.f_back
     return first in MACHINERY
@@ -358,7 +365,7 @@ def _stays_real() -> bool:
     frame: Any = sys._getframe(2)
     while frame is not None:
         package = _package(frame)
-        if package not in _PLUMBING:
+        if package not in _PLUMBING and frame.f_globals is not _OWN:
             return package in MACHINERY
         frame = frame.f_back
     return False
@@ -683,14 +690,14 @@ class _Follower:
             _thread.start_new_thread(self._run, ())
 
     def _connect(self) -> bool:
-        import socket
+        import _socket  # what the program imports as `socket` may be patched
 
-        connection = None
+        connection: Any = None
         try:
-            connection = socket.socket()
+            connection = _socket.socket()
             connection.settimeout(2.0)
             connection.connect(("127.0.0.1", self._port))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             connection.sendall(b'KLING-PACE {"pid": %d}\n' % os.getpid())
             self._rest = b""
             self._connection = connection

@@ -229,6 +229,7 @@ class Child:
             raise IsolationError("the launcher of the command ended, or did not get ready in time")
         answer, sockets = answers[0]
         if "failed" in answer:
+            self._launcher.wait(_PATIENCE)  # it ends by itself, and leaves the folder to the next one
             raise _NoNamespaces(answer["failed"])
         return answer, sockets
 

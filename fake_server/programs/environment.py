@@ -41,10 +41,13 @@ _UNSET = ("ALL_PROXY", "all_proxy", "SSL_CERT_DIR", "NODE_USE_ENV_PROXY")
 class Trust:
     """The files in a folder by which programs trust an authority.
 
-    `bundles` are what the programs trust besides, as files; those of them that are not there are left out.
+    `bundles` are what the programs trust besides, as files; those of them that are not there are left out. A trust store for
+    Java takes ten times as long to write with them, so they are in it only if the program `reaches_others`.
     """
 
-    def __init__(self, folder: Path, authority: Authority, bundles: Sequence[Path]) -> None:
+    def __init__(
+        self, folder: Path, authority: Authority, bundles: Sequence[Path], *, reaches_others: bool = True
+    ) -> None:
         self._folder = folder
         self._certificate = authority.certificate
         found = [bundle.read_bytes() for bundle in bundles if bundle.is_file()]
@@ -52,7 +55,7 @@ class Trust:
         """The authority alone, in PEM."""
         self.bundle = self.with_authority(found[0] if found else b"", "bundle.pem")
         """The first of the bundles, with the authority."""
-        self.java = self._written("java.p12", authority.java_trust_store(found[:1], _PASSWORD))
+        self.java = self._written("java.p12", authority.java_trust_store(found[: int(reaches_others)], _PASSWORD))
         """The same as a PKCS #12 trust store."""
         self.wget = self._written("wgetrc", f"ca_certificate={self.bundle}\n".encode())
         self.php = folder / "php"
@@ -79,9 +82,10 @@ def environment(
 ) -> dict[str, str]:
     """Return the environment of a program whose requests end in the fake on `port` of 127.0.0.1.
 
-    `direct` are hosts that need no proxy, since a look-up of them leads to the fake: so that a connection that breaks is no
-    fault of a proxy's. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both can be said: preloads
-    and options of the user's go on as before. If none of the usual variables holds a key, each of them holds a false one.
+    `direct` are hosts that need no proxy, since a look-up of them leads to the fake: then a broken connection looks as it
+    would without a proxy. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both
+    can be said: preloads and options of the user's go on as before. If none of the usual variables holds a key, each of them
+    holds a false one.
     """
     url = f"http://127.0.0.1:{port}"
     found = {name: value for name, value in inherited.items() if name not in _UNSET}

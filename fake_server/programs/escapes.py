@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ __all__ = ["Escapes"]
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTENS, _NOBODY = "0A", "0"  # a state of a socket, and the inode of one that no process has any more
 _PERIOD = 0.05  # seconds between two looks: a connection that is shorter may be missed
+_SHARE = 0.05  # of a processor's time that looking may take: with very many connections, looks are less frequent
 
 
 class Escapes:
@@ -39,16 +42,19 @@ class Escapes:
 
     def look(self) -> None:
         """Look once, and tell what is new."""
-        new = {inode: address for inode, address in _connections_to_others().items() if address not in self._told}
-        if new:
-            own = {inode for pid in self._processes() for inode in _sockets(pid)}
-            for address in sorted({address for inode, address in new.items() if inode in own}):
+        own = {inode for pid in self._processes() for inode in _sockets(pid)}
+        if own:  # reading the table of all connections takes milliseconds
+            found = {address for inode, address in _connections_to_others().items() if inode in own}
+            for address in sorted(found - self._told):
                 self._told.add(address)
                 self._tell(address)
 
     def _run(self) -> None:
-        while not self._done.wait(_PERIOD):
+        pause = _PERIOD
+        while not self._done.wait(pause):
+            begun = time.thread_time()
             self.look()
+            pause = max(_PERIOD, (time.thread_time() - begun) / _SHARE)
 
 
 def _connections_to_others() -> dict[str, str]:
@@ -57,23 +63,23 @@ def _connections_to_others() -> dict[str, str]:
     for table in _TABLES:
         with contextlib.suppress(OSError):
             for line in table.read_text().splitlines()[1:]:
-                _, _, remote, state, *rest = line.split()
-                inode = rest[5]
+                _, _, remote, state, _, _, _, _, _, inode, *_ = line.split(None, 10)
                 if state != _LISTENS and inode != _NOBODY:
-                    address, port = _decoded(remote)
+                    words, _, port = remote.partition(":")
+                    address = _address(words)
                     if not (address.is_loopback or address.is_unspecified):
-                        found[inode] = f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+                        found[inode] = (
+                            f"[{address}]:{int(port, 16)}" if address.version == 6 else f"{address}:{int(port, 16)}"
+                        )
     return found
 
 
-def _decoded(text: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
-    """Return the address and port that the kernel shows as hexadecimal words in the byte order of this machine."""
-    words, _, port = text.partition(":")
+@functools.lru_cache(1000)  # a table may have thousands of lines, and is read 20 times a second
+def _address(words: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the address that the kernel shows as hexadecimal words in the byte order of this machine."""
     packed = b"".join(int(words[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(words), 8))
     address = ipaddress.ip_address(packed)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    return address, int(port, 16)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _sockets(pid: int) -> set[str]:

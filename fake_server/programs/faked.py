@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 from fake_server.adapters.asgi import app
 from fake_server.adapters.control import ControlApi
+from fake_server.adapters.delivery import Traffic
 from fake_server.adapters.pacer import Pacer
+from fake_server.adapters.redirect import only_for
 from fake_server.programs.child import Child, Isolate, Streams, signals_passed_to
-from fake_server.programs.program import Ended, Others, only_for, run_program
+from fake_server.programs.program import Ended, Others, run_program
 from fake_server.server import FakeServer
 from kling_contract.clock import VirtualClock
 from kling_contract.contract.family import hosts
@@ -55,11 +57,13 @@ class Faked:
         """Run it until it and all that it started have ended. The fake has a clock that `clock_of` made."""
         stands_for = hosts(fake.contract)
         handle = ControlApi(fake).handle if self.control else fake.handle
-        application = app(only_for(stands_for, handle, others), body_limit=fake.body_limit, clock=fake.clock)
+        answer = only_for(stands_for, handle, on_refused=others.refuse)
+        traffic = Traffic()
+        application = app(answer, body_limit=fake.body_limit, clock=fake.clock, traffic=traffic)
         with contextlib.ExitStack() as stack:
             pacer = None
             if self.follows and isinstance(fake.clock, VirtualClock):
-                pacer = Pacer(fake.clock, may_move=lambda: _unfinished(fake), settle=self.settle)
+                pacer = Pacer(fake.clock, may_move=lambda: _unfinished(fake), traffic=traffic, settle=self.settle)
                 stack.enter_context(_hint(fake, pacer, say))
             return run_program(
                 self.command,

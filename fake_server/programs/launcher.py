@@ -56,7 +56,7 @@ _PERSISTENCE = 5.0  # seconds in which SIGKILL is tried again: some processes ma
 
 # of linux/sched.h, linux/mount.h, linux/prctl.h and linux/sockios.h
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
-_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MS_BIND = 0x1000
 _PR_SET_CHILD_SUBREAPER = 36
 _SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFNETMASK, _IFF_UP = 0x8914, 0x8916, 0x891C, 1
 _LOOPBACK_INDEX = 1
@@ -514,20 +514,18 @@ def _execute(command: list[bytes], environment: dict[bytes, bytes]) -> tuple[int
 
 
 def _enter_namespaces(entering: int, mapped: int) -> None:
-    """Enter a user, a mount and a network namespace of this process's own. Raise _Refused if that is not permitted."""
-    _step("unshare", ctypes.c_int(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET))
+    """Enter a user, a mount and a network namespace of this process's own. Raise _Refused if that is not permitted.
+
+    Because the user namespace is another, what is mounted here is not seen outside.
+    """
+    try:
+        _call("unshare", ctypes.c_int(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWNET))
+    except OSError as error:
+        raise _Refused(f"unshare: {error.strerror}") from None
     os.write(entering, b"x")
     answer = os.read(mapped, 512)  # of the keeper, which is outside
     if answer != b"ok":
         raise _Refused(answer.decode() or "the users could not be mapped")
-    _step("mount", b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None)
-
-
-def _step(name: str, *arguments: Any) -> None:
-    try:
-        _call(name, *arguments)
-    except OSError as error:
-        raise _Refused(f"{name}: {error.strerror}") from None
 
 
 def _call(name: str, *arguments: Any) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from fake_server.adapters.asgi import Application
 from fake_server.adapters.authority import Authority
-from fake_server.adapters.delivery import Handle
 from fake_server.adapters.gate import Gate
 from fake_server.adapters.listen import bind, listen
 from fake_server.adapters.pacer import Pacer
-from fake_server.messages import Headers, Reply, Request
+from fake_server.adapters.redirect import domain_of
 from fake_server.programs.bundles import bundles_of
 from fake_server.programs.child import Child, Isolate, Streams, prepare, signals_passed_to
 from fake_server.programs.environment import Trust, environment
@@ -27,7 +26,7 @@ from fake_server.programs.forwarding import Forward, forwards, host_lines
 from fake_server.programs.summary import Escape
 from kling_contract.hosts import is_loopback
 
-__all__ = ["Ended", "Others", "only_for", "run_program"]
+__all__ = ["Ended", "Others", "run_program"]
 
 _ENDS_HERE = [("127.0.0.1", 443), ("127.0.0.1", 80), ("::1", 443), ("::1", 80)]
 """Addresses in the namespace of a program at which the API's hosts are found."""
@@ -119,7 +118,7 @@ def run_program(
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         outer = stack.enter_context(bind("127.0.0.1", 0))
         port = outer.getsockname()[1]
-        names = [*hosts, f"*.{_domain(hosts[0])}"]
+        names = [*hosts, f"*.{domain_of(hosts[0])}"]
         authority = Authority(names)
         child = stack.enter_context(
             prepare(
@@ -144,10 +143,10 @@ def run_program(
             pacer.watch(child.pids)
             stack.enter_context(pacer)
         bundles = bundles_of(command, inherited.get("PATH", ""))
-        trust = Trust(folder, authority, bundles)
+        trust = Trust(folder, authority, bundles, reaches_others=bool(others.allowed))
         configuration = {
             "hosts": list(hosts),
-            "domain": _domain(hosts[0]),
+            "domain": domain_of(hosts[0]),
             "port": port,
             "authority": str(trust.authority),
             "allow": [_place(host, number) for host, number in others.allowed],
@@ -178,29 +177,6 @@ def run_program(
             code = child.wait()
         followed = pacer is not None and bool(pacer.following)
         return Ended(code, child.isolated, child.why_not, followed)
-
-
-def only_for(hosts: Collection[str], handle: Handle, others: Others) -> Handle:
-    """Return what answers requests for `hosts` and for this machine by `handle`, and refuses all others."""
-
-    def answer(request: Request) -> Reply:
-        try:
-            host, port = request.target.hostname or "", request.target.port
-        except ValueError:
-            return handle(request)
-        if is_loopback(host) or host in hosts:
-            return handle(request)
-        others.refuse(host, port or (80 if request.target.scheme == "http" else 443))
-        reason = f"this fake stands for {', '.join(hosts)}, and {host} is none of them"
-        fields = {"content-type": "text/plain", "x-fake-reason": reason}
-        return Reply(421, Headers(fields), reason.encode("ascii", "backslashreplace"))
-
-    return answer
-
-
-def _domain(host: str) -> str:
-    """Return the domain whose other names may be taken for the API by mistake: that above the name of its host."""
-    return host.partition(".")[2]
 
 
 def _hosts_file(folder: Path, hosts: Collection[str], allowed: Sequence[Forward]) -> Path:

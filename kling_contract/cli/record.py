@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from io import TextIOBase
 from pathlib import Path
@@ -17,14 +17,16 @@ import click
 
 from kling_contract import reports, violation
 from kling_contract.cli import options
+from kling_contract.display import counted
 from kling_contract.violation import FileResult, Severity, Strictness, Violation
 
 if TYPE_CHECKING:
     from fake_server.messages import Exchange
     from fake_server.recording.recorder import Recording
     from fake_server.recording.traffic import ExchangeValidator
+    from kling_contract.contract import Contract
 
-__all__ = ["command"]
+__all__ = ["RecordingSession", "command", "recording_session"]
 
 
 @click.command("record")
@@ -72,8 +74,6 @@ def command(
     """
     from fake_server.adapters.listen import serve
     from fake_server.recording.proxy import Proxy, origin_of
-    from fake_server.recording.recorder import Recording
-    from fake_server.recording.traffic import ExchangeValidator
     from kling_contract.contract import Contract
     from kling_contract.hosts import is_loopback
 
@@ -85,13 +85,9 @@ def command(
         raise click.BadParameter(str(wrong), param_hint="--upstream") from wrong
     contract = Contract.load(revision)
     _, *outputs = options.open_outputs(ctx, "text", report_files)
-    recording = Recording(output)
-    color = sys.stdout.isatty() if ctx.color is None else ctx.color
-    with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(_unblocked(sys.stderr))
-        lines = stack.enter_context(_unblocked(sys.stdout, errors))
-        stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
-        session = _Session(ExchangeValidator(contract, strictness=strictness), recording, lines, errors, color=color)
+    with recording_session(
+        output, outputs, contract=contract, strictness=strictness, fail_on=fail_on, color=ctx.color
+    ) as session:
         proxy = Proxy(upstream, session.on_exchange)
 
         def ready(url: str) -> None:
@@ -102,14 +98,47 @@ def command(
                 f"  output      {output}, when it ends"
             )
 
+        serve(proxy, port=port, on_ready=ready)
+    ctx.exit(0 if session.kept and not session.found(violation.failing(fail_on)) else 1)
+
+
+@contextlib.contextmanager
+def recording_session(
+    output: Path,
+    outputs: Sequence[options.Output],
+    *,
+    contract: Contract,
+    strictness: Strictness,
+    fail_on: Severity,
+    color: bool | None,
+    aside: bool = False,
+) -> Iterator[RecordingSession]:
+    """Record into `output` what passes while the context lasts, then finish it and write the reports to `outputs`.
+
+    Violations are printed at once, on standard output, or on standard error if `aside`. `color` is None for color on a terminal
+    only. Raise OSError if the file cannot be made.
+    """
+    from fake_server.recording.recorder import Recording
+    from fake_server.recording.traffic import ExchangeValidator
+
+    archive = Recording(output)
+    stream = sys.stderr if aside else sys.stdout
+    colored = stream is not None and stream.isatty() if color is None else color
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(_unblocked(sys.stderr))
+        lines = errors if aside else stack.enter_context(_unblocked(sys.stdout, errors))
+        stack.enter_context(contextlib.redirect_stderr(errors))  # the web server writes there, too
+        session = RecordingSession(
+            ExchangeValidator(contract, strictness=strictness), archive, lines, errors, color=colored
+        )
         try:
-            serve(proxy, port=port, on_ready=ready)
+            yield session
         finally:
             recorded = session.end()
             reported = options.write_reports(
                 outputs, lambda report: reports.lines(session.results, report.format, fail_on=fail_on)
             )
-    ctx.exit(0 if recorded and reported and not session.found(violation.failing(fail_on)) else 1)
+            session.kept = recorded and reported
 
 
 @contextlib.contextmanager
@@ -130,16 +159,18 @@ def _unblocked(standard: TextIO | None, errors: TextIOBase | None = None) -> Ite
         yield stack.enter_context(NonBlockingStream(there.fileno(), on_closed=closed))
 
 
-class _Session:
+class RecordingSession:
     """Validates each exchange, shows what is wrong with it, and records it.
 
-    `results` are its exchanges, in order, with their violations.
+    `results` are its exchanges, in order, with their violations. `kept` says, in the end, whether recording and reports are
+    written and complete.
     """
 
     def __init__(
         self, validator: ExchangeValidator, recording: Recording, lines: TextIOBase, errors: TextIOBase, *, color: bool
     ) -> None:
         self.results: list[FileResult] = []
+        self.kept = False
         self._validator = validator
         self._recording = recording
         self._lines = lines
@@ -176,8 +207,8 @@ class _Session:
         count, path = self._recording.exchanges, self._recording.path
         if self._recording.keep():
             severities = Counter(found.severity for result in self.results for found in result.violations)
-            found = [f"{number} {severity}{'s' * (number > 1)}" for severity, number in sorted(severities.items())]
-            self._lines.write(f"{count} exchanges in {path}; {', '.join(found) or 'nothing is wrong'}\n")
+            found = [counted(number, severity) for severity, number in sorted(severities.items())]
+            self._lines.write(f"{counted(count, 'exchange')} in {path}; {', '.join(found) or 'nothing is wrong'}\n")
             return self._complete
         if count:
             self._errors.write(

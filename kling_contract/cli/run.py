@@ -58,7 +58,7 @@ def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     type=Number(0, 1e9, min_open=True),
     default=60.0,
     show_default=True,
-    help="Virtual seconds per real second, with --time rate.",
+    help="Virtual seconds per real second, with --time rate or polls.",
 )
 @click.option(
     "--settle",
@@ -99,7 +99,7 @@ def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     help=f"End with {_FAILED} if the program ends with 0 and this happened: a request that broke the contract, one that was "
     "tolerated, or a connection to another host. May be repeated.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="Print no summary.")
+@click.option("--quiet", "-q", is_flag=True, help="Print no summary, and no line about refused connections.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -145,7 +145,7 @@ def command(
         isolate=isolate,
         publish=publish,
     )
-    rated = rate if time_ == "rate" else None
+    rated = None if time_ == "fast" else rate
     with _written_on_standard_error() as write:
         if exercise:
             code = _exercise(faked, fake, rated, allow, write)
@@ -175,10 +175,9 @@ def _run(
     from fake_server.server import FakeServer
 
     def say(text: str) -> None:
-        if not quiet:
-            write(f"kling-contract: {text}")
+        write(f"kling-contract: {text}")
 
-    others = Others(allow, say)
+    others = Others(allow, (lambda _: None) if quiet else say)
     on_exchange = (lambda exchange: write(line(exchange))) if log else None
     with contextlib.closing(FakeServer(**fake, clock=clock_of(rate), on_exchange=on_exchange)) as server:
         restored = frozenset(server.generations)

@@ -30,6 +30,7 @@ from fake_server.messages import Exchange, Headers
 from fake_server.recording.recorder import Recording
 from fake_server.recording.traffic import validate_recording
 from kling_contract import Contract, VirtualClock, cli
+from kling_contract.cli.record import recording_session
 from kling_contract.contract.documents import FIXTURES
 from tests.fake_server.journal.test_har import CHECK
 from tests.support import ROOT
@@ -193,6 +194,20 @@ def test_a_recording_with_a_key_is_not_kept(record: Callable[..., Recorder]) -> 
     assert "session.har is not written" in wrong
     assert KEY not in wrong
     assert not list(recorder.folder.iterdir())
+
+
+def test_a_session_can_leave_standard_output_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Beside a command, whose standard output is its own, everything is said on standard error."""
+    path = tmp_path / "session.har"
+    options: Any = {"strictness": "lax", "fail_on": "error", "color": None}
+    with recording_session(path, [], contract=CONTRACT, aside=True, **options) as session:
+        request = creating(CONTRACT, payload(CONTRACT, prompt=7))
+        session.on_exchange(Exchange(0.0, request, FakeServer().handle(request)))
+    said, aside = capfd.readouterr()
+    assert said == ""
+    assert "/prompt" in aside
+    assert f"1 exchange in {path}" in aside
+    assert (session.kept, session.found(["error"]), len(read(path))) == (True, True, 1)
 
 
 @given(key=KEYS, header=st.sampled_from(["authorization", "x-api-key", "cookie", "proxy-authorization"]))

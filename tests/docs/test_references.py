@@ -44,7 +44,7 @@ def test_fixtures_and_ini_options() -> None:
     fixtures = {
         name for name, value in vars(pytest_plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"
     }
-    settings = ["fail_on", *pytest_plugin._DEFAULTS]
+    settings = pytest_plugin.settings.SETTINGS
     expected = {
         *(name for name in fixtures if not name.startswith("_")),
         *(f"kling_{name}" for name in settings),

@@ -12,6 +12,7 @@ import socket
 import ssl
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support import ROOT
+
 HOSTS = ("api.aimlapi.com", "cdn.aimlapi.com")
 DOMAIN = "aimlapi.com"
 CREATED = {"id": "a-generation", "status": "queued"}
-FINISHED = {"id": "a-generation", "status": "completed", "video": {"url": f"https://cdn.{DOMAIN}/a.mp4"}}
-SETTLE = 0.005
+VIDEO = f"https://cdn.{DOMAIN}/a.mp4"
+FINISHED = {"id": "a-generation", "status": "completed", "video": {"url": VIDEO}}
+PRELOAD = ROOT / "fake_server/preload/preload.cjs"
 
 
 def write_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
@@ -43,7 +47,9 @@ def write_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
         )
 
     authority = build(issuer, authority_key.public_key(), ca=True).sign(authority_key, hashes.SHA256())
-    leaf = build(x509.Name([]), key.public_key(), ca=False).add_extension(x509.SubjectAlternativeName(names), critical=True)
+    leaf = build(x509.Name([]), key.public_key(), ca=False).add_extension(
+        x509.SubjectAlternativeName(names), critical=True
+    )
     pem = serialization.Encoding.PEM
     chain = folder / "server.pem"
     chain.write_bytes(
@@ -58,25 +64,36 @@ def write_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return trusted, context
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request that came: the server name of TLS (None without TLS, or without a name), method, target and Host."""
+
+    server_name: str | None
+    method: str
+    target: str
+    host: str
+
+
 class PortOfRun:
     """A listening port on 127.0.0.1 that records what came, answers like the API, and may move a clock.
 
-    `requests` holds (TLS server name or None, "METHOD target", Host header) of each request, `refused` the HOST:PORT
-    of each refusal. With `moves`, the clock moves to the earliest wake-up whenever a process waits and has said nothing
-    for 5 ms (which is right for one process at a time); without, only by `move`.
+    `requests` holds each request, `refused` the HOST:PORT of each refusal, `processes` those whose time follows. With
+    `moves`, the clock moves to the earliest wake-up whenever a process waits and has said nothing for `settle`
+    seconds (which is right for one process at a time); without, only by `move`.
     """
 
-    def __init__(self, folder: Path, *, moves: bool = False, offset: float = 0.0) -> None:
+    def __init__(self, folder: Path, *, moves: bool = False, offset: float = 0.0, settle: float = 0.005) -> None:
         self.authority, self._context = write_authority(folder)
         self._context.sni_callback = self._note_name
         self._names: dict[int, str | None] = {}
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.requests: list[tuple[str | None, str, str]] = []
+        self.requests: list[Request] = []
         self.refused: list[str] = []
         self.processes: list[PacedProcess] = []
         self.offset = offset
         self._moves = moves
+        self._settle = settle
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -91,6 +108,14 @@ class PortOfRun:
             "refuse_others": True,
             "pace": False,
             **changes,
+        }
+
+    def environment(self, **changes: Any) -> dict[str, str]:
+        """The variables by which a Node program joins the run; `changes` are to the configuration."""
+        return {
+            "NODE_OPTIONS": f"--require={PRELOAD}",
+            "NODE_EXTRA_CA_CERTS": str(self.authority),
+            "KLING_CONTRACT_RUN": json.dumps(self.configuration(**changes)),
         }
 
     def close(self) -> None:
@@ -146,16 +171,14 @@ class PortOfRun:
                     return
                 self._answer(connection, stream, line, headers)
 
-    def _answer(
-        self, connection: socket.socket, stream: io.BufferedRWPair, line: str, headers: dict[str, str]
-    ) -> None:
+    def _answer(self, connection: socket.socket, stream: io.BufferedRWPair, line: str, headers: dict[str, str]) -> None:
         if "chunked" in headers.get("transfer-encoding", ""):
             while size := int(stream.readline(), 16):
                 stream.read(size + 2)
             stream.readline()
         stream.read(int(headers.get("content-length", "0")))
         method, target, _ = line.split(" ")
-        self.requests.append((self._names.get(id(connection)), f"{method} {target}", headers["host"]))
+        self.requests.append(Request(self._names.get(id(connection)), method, target, headers["host"]))
         body = json.dumps(CREATED if method == "POST" else FINISHED).encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         stream.write(head.encode() + body)
@@ -179,8 +202,8 @@ class PortOfRun:
 
     def _move_whenever_idle(self, process: PacedProcess) -> None:
         while not process.ended:
-            time.sleep(SETTLE)
-            if process.due is not None and time.monotonic() - process.heard_at >= SETTLE:
+            time.sleep(self._settle)
+            if process.due is not None and time.monotonic() - process.heard_at >= self._settle:
                 answer = process.ask()
                 if answer is not None and answer["wait"] is not None:
                     self.move(answer["wait"])

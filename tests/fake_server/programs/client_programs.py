@@ -19,14 +19,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from fake_server.programs.child import Isolate, Streams, prepare
 from tests.support.environments import environment
 
-__all__ = ["CLIENTS", "Client", "Ended", "NotHere", "Result", "README", "Workshop", "kept", "run", "table"]
+__all__ = ["CLIENTS", "README", "Client", "Ended", "NotHere", "Result", "Workshop", "kept", "run", "table"]
 
 _SOURCES = Path(__file__).with_name("clients")
 _RESULTS = Path(__file__).with_name("clients.json")
@@ -38,7 +37,9 @@ _FAST = ("--time", "fast")
 _RATE = ("--time", "rate", "--rate", "300")
 
 _PRELOADS = ("PYTHONPATH", "NODE_OPTIONS")
-_VARIABLES = "HTTP_PROXY HTTPS_PROXY http_proxy https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE".split()
+_VARIABLES = (
+    "HTTP_PROXY HTTPS_PROXY http_proxy https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
+).split()
 
 
 class NotHere(Exception):
@@ -288,7 +289,9 @@ def _go(*arguments: str) -> Callable[[Workshop], Sequence[str]]:
     return lambda workshop: [workshop.go(), *arguments]
 
 
-_PACKAGES = "httpx anyio certifi curl_cffi gevent httpx2 openai primp pycurl pyreqwest requests tornado trio urllib3 uvloop aiohttp".split()
+_PACKAGES = (
+    "aiohttp anyio certifi curl_cffi gevent httpx httpx2 openai primp pycurl pyreqwest requests tornado trio urllib3 uvloop"
+).split()
 _NPM = (
     "axios@1.21.1 axios-1.6.0@npm:axios@1.6.0 axios-1.7.7@npm:axios@1.7.7 got@14 ky@1 node-fetch@3 node-fetch-2@npm:node-fetch@2 "
     "openai@6 request@2 superagent@10 undici-6@npm:undici@6 undici-7@npm:undici@7 undici-8@npm:undici@8".split()

@@ -119,12 +119,39 @@ def test_no_privilege_is_needed(folder: Path, tmp_path: Path) -> None:
     assert found["capabilities"] == ["0000000000000000"]
 
 
+ANOTHER_USER = """
+import os, sys, tempfile
+from pathlib import Path
+from fake_server.programs.child import prepare
+with prepare(folder=Path(tempfile.mkdtemp()), isolate="require") as child:
+    child.go(["sh", "-c", 'test "$(id -u) $(id -g)" = "65534 65534"'], environment=os.environ)
+    sys.exit(child.wait())
+"""
+
+
+@pytest.mark.other_programs
+@pytest.mark.usefixtures("namespaces")
+def test_a_user_with_no_right_to_map_others_is_isolated() -> None:
+    """A user who may map neither other users nor groups is isolated, too."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user; without root every other test shows this")
+    python = ["/usr/bin/python3", "-c"]
+
+    def as_another(code: str) -> int:
+        command = [*python, code]
+        return subprocess.run(command, cwd=ROOT, check=False, user=65534, group=65534, extra_groups=[]).returncode
+
+    if not Path(python[0]).exists() or as_another("import fake_server.programs.child"):
+        pytest.skip("no Python of the system can import this project as another user")
+    assert as_another(ANOTHER_USER) == 0
+
+
 NOT_PERMITTED = """
 import os, sys
 from pathlib import Path
 from fake_server.programs.child import prepare
 with prepare(folder=Path(sys.argv[1]), isolate=sys.argv[2], listen=[("127.0.0.1", 443)]) as child:
-    print(child.isolated, child.listeners, child.why_not, flush=True)
+    print(child.isolated, child.listeners, os.listdir(sys.argv[1]), child.why_not, flush=True)
     child.go(["sh", "-c", "echo runs; exit 5"], environment=os.environ, bound={Path("/etc/hosts"): Path("/dev/null")})
     sys.exit(child.wait())
 """
@@ -134,11 +161,12 @@ with prepare(folder=Path(sys.argv[1]), isolate=sys.argv[2], listen=[("127.0.0.1"
 @pytest.mark.usefixtures("namespaces")
 def test_a_system_that_forbids_namespaces_is_told(folder: Path) -> None:
     """Where namespaces are forbidden, the command runs without them, and why is known; if they are required, it does not run."""
+    (folder / "key").touch()
     setting = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
     command = ["unshare", "--user", "--map-root-user", "sh", "-c", setting, "sh", sys.executable, "-c", NOT_PERMITTED]
     auto = subprocess.run([*command, folder, "auto"], cwd=ROOT, capture_output=True, text=True, check=False)
     why = "unshare: No space left on device; user.max_user_namespaces is 0"
-    assert (auto.returncode, auto.stdout) == (5, f"False [] {why}\nruns\n")
+    assert (auto.returncode, auto.stdout) == (5, f"False [] ['key'] {why}\nruns\n")
     folder.mkdir()
     required = subprocess.run([*command, folder, "require"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert required.returncode == 1

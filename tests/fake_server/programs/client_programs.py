@@ -248,24 +248,28 @@ def _python(function: str, *packages: str) -> Callable[[Workshop], Sequence[str]
     return lambda workshop: [workshop.python(*(packages or _PACKAGES)), str(_SOURCES / "client.py"), function]
 
 
+def _client_mjs(workshop: Workshop, name: str) -> list[str]:
+    """Return the client for Node, beside the packages of an HTTP client, and the name of that."""
+    undici = re.match("undici .", name)
+    folder = workshop.npm(undici[0], f"undici@{undici[0][-1]}") if undici else workshop.npm("npm", *_NPM)
+    return [str(folder / "client.mjs"), name]
+
+
 def _node(version: int, name: str) -> Callable[[Workshop], Sequence[str]]:
-    return lambda workshop: [workshop.node(version), str(workshop.npm("npm", *_NPM) / "client.mjs"), name]
+    return lambda workshop: [workshop.node(version), *_client_mjs(workshop, name)]
 
 
 def _deno(name: str) -> Callable[[Workshop], Sequence[str]]:
-    def command(workshop: Workshop) -> Sequence[str]:
-        script = workshop.npm("npm", *_NPM) / "client.mjs"
-        return [str(workshop.npm("deno", "deno@2") / "node_modules/.bin/deno"), "run", "-A", str(script), name]
-
-    return command
+    return lambda workshop: [
+        str(workshop.npm("deno", "deno@2") / "node_modules/.bin/deno"),
+        "run",
+        "-A",
+        *_client_mjs(workshop, name),
+    ]
 
 
 def _bun(name: str) -> Callable[[Workshop], Sequence[str]]:
-    def command(workshop: Workshop) -> Sequence[str]:
-        script = workshop.npm("npm", *_NPM) / "client.mjs"
-        return [str(workshop.npm("bun", "bun@1") / "node_modules/.bin/bun"), str(script), name]
-
-    return command
+    return lambda workshop: [str(workshop.npm("bun", "bun@1") / "node_modules/.bin/bun"), *_client_mjs(workshop, name)]
 
 
 def _script(program: str, source: str, *arguments: str) -> Callable[[Workshop], Sequence[str]]:
@@ -292,10 +296,12 @@ def _go(*arguments: str) -> Callable[[Workshop], Sequence[str]]:
 _PACKAGES = (
     "aiohttp anyio certifi curl_cffi gevent httpx httpx2 openai primp pycurl pyreqwest requests tornado trio urllib3 uvloop"
 ).split()
+_ALL_VERSIONS = (18, 20, 22, 24, 26)
 _NPM = (
     "axios@1.21.1 axios-1.6.0@npm:axios@1.6.0 axios-1.7.7@npm:axios@1.7.7 got@14 ky@1 node-fetch@3 node-fetch-2@npm:node-fetch@2 "
-    "openai@6 request@2 superagent@10 undici-6@npm:undici@6 undici-7@npm:undici@7 undici-8@npm:undici@8".split()
+    "openai@6 request@2 superagent@10".split()
 )
+_JARS = "okhttp okio-jvm kotlin-stdlib httpclient httpcore commons-logging commons-codec".split()
 _OF_PYTHON: dict[str, tuple[str, ...]] = {
     "requests": ("requests_",),
     "requests, trust_env False": ("requests_without_environment",),
@@ -325,26 +331,26 @@ _OF_PYTHON: dict[str, tuple[str, ...]] = {
     "primp": ("primp_",),
     "pyreqwest": ("pyreqwest_",),
 }
-_OF_NODE: dict[str, int] = {  # the oldest major version of Node on which each runs
-    "fetch": 18,
-    "fetch in a worker": 18,
-    "https of a module": 18,
-    "https of CommonJS": 18,
-    "https with an agent of its own": 18,
-    "node-fetch 2": 18,
-    "node-fetch 3": 18,
-    "got": 18,
-    "ky": 18,
-    "undici 6": 18,
-    "undici 7": 20,
-    "undici 8": 22,
-    "undici with a dispatcher of its own": 18,
-    "openai": 18,
-    "superagent": 18,
-    "axios": 18,
-    "axios 1.7.7": 18,
-    "axios 1.6.0": 18,
-    "request": 18,
+_OF_NODE: dict[str, Sequence[int]] = {  # the versions of Node with which each is run: a few with all of them
+    "fetch": _ALL_VERSIONS,
+    "fetch in a worker": (18, 26),
+    "https of a module": _ALL_VERSIONS,
+    "https of CommonJS": (18, 26),
+    "https with an agent of its own": _ALL_VERSIONS,
+    "node-fetch 2": (18, 26),
+    "node-fetch 3": (18, 26),
+    "got": (20, 26),
+    "ky": (18, 26),
+    "undici 6": (18, 26),
+    "undici 7": (20, 26),
+    "undici 8": (22, 26),
+    "undici 6 with a dispatcher of its own": (18, 26),
+    "openai": (18, 26),
+    "superagent": (18, 26),
+    "axios": _ALL_VERSIONS,
+    "axios 1.7.7": (18, 24, 26),
+    "axios 1.6.0": _ALL_VERSIONS,
+    "request": (18, 26),
 }
 
 CLIENTS = (
@@ -354,9 +360,8 @@ CLIENTS = (
     ),
     *(
         Client(f"Node {version}", name, _node(version, name), may_follow=True)
-        for name, oldest in _OF_NODE.items()
-        for version in (18, 20, 22, 24, 26)
-        if version >= oldest
+        for name, versions in _OF_NODE.items()
+        for version in versions
     ),
     *(Client("Deno", name, _deno(name)) for name in ("fetch", "https of a module", "axios")),
     *(Client("Bun", name, _bun(name)) for name in ("fetch", "https of a module", "axios")),
@@ -364,6 +369,14 @@ CLIENTS = (
     Client("Shell", "wget", _shell("wget")),
     Client("Java", "HttpURLConnection", _java("HttpURLConnection", "Client.java")),
     Client("Java", "java.net.http", _java("HttpClient", "Client.java")),
+    *(
+        Client("Java", shown, _java(name, "ClientOfMaven.java", *_JARS))
+        for shown, name in (
+            ("OkHttp 4", "OkHttp"),
+            ("Apache HttpClient 4, createSystem", "Apache of the system"),
+            ("Apache HttpClient 4, createDefault", "Apache"),
+        )
+    ),
     Client("Go", "net/http", _go()),
     Client("Go", "net/http with a transport of its own", _go("direct")),
     Client("PHP", "curl", _script("php", "client.php", "curl")),

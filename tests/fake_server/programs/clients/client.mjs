@@ -54,11 +54,11 @@ const clients = {
     };
   },
   ky: async () => byFetch((await import("ky")).default),
-  "undici 6": () => byUndici(require("undici-6")),
-  "undici 7": () => byUndici(require("undici-7")),
-  "undici 8": () => byUndici(require("undici-8")),
-  "undici with a dispatcher of its own": () => {
-    const undici = require("undici-6");
+  "undici 6": () => byUndici(require("undici")),
+  "undici 7": () => byUndici(require("undici")),
+  "undici 8": () => byUndici(require("undici")),
+  "undici 6 with a dispatcher of its own": () => {
+    const undici = require("undici");
     return byUndici(undici, { dispatcher: new undici.Agent({ connections: 1 }) });
   },
   openai: async () => {

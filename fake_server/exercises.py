@@ -159,8 +159,8 @@ def exercise(
 ) -> ExerciseReport:
     """Run `call` once in each scenario, each time against a fresh intercepting fake, and report what it did.
 
-    `call` takes no argument and makes one video with the integration under test, through httpx, httpx2 or requests: other
-    libraries are not intercepted, and would reach the real service. An awaitable that it returns is awaited. `scenarios` are
+    `call` takes no argument and makes one video with the integration under test, by any client that `FakeServer.intercept`
+    catches, in this process. An awaitable that it returns is awaited. `scenarios` are
     those to run (None: every shipped one that the revision can play). `fake_options` go to FakeServer; `scenario`, `clock` and
     `state` are a TypeError, since each run has its own.
 
@@ -199,7 +199,7 @@ class _Clock(VirtualClock):
 
     def advance(self, seconds: float) -> None:
         super().advance(seconds)
-        if self.now() > self._end:
+        if self.stopped or self.now() > self._end:
             self.stop()
 
     def stop(self) -> None:

@@ -146,8 +146,8 @@ class FakeServer(Assertions):
             @fake.intercept()
             def test_it(): ...
 
-        The function may be a coroutine function. httpx, httpx2 and requests are caught, other libraries are not. Calls
-        to `others` are blocked, or pass to the real network.
+        The function may be a coroutine function. Every client is caught that connects through Python's sockets, uvloop,
+        gevent, curl_cffi or pycurl. Calls to `others` are blocked, or pass to the real network; this machine is always reached.
         """
         from fake_server.adapters.intercept import Interception
 

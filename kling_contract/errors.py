@@ -260,7 +260,10 @@ class ListenError(KlingError, OSError):
 
 
 class IsolationError(KlingError):
-    """A command cannot be isolated from the network, and this was required. It was not started. The message says why."""
+    """A command cannot be isolated from the network, and this was required, or it cannot be prepared at all.
+
+    It was not started. The message says why.
+    """
 
 
 class StateError(KlingError, OSError):

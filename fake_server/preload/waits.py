@@ -393,8 +393,13 @@ def _reader(real: Callable[[], Any], scale: int) -> Callable[[], Any]:
         def read() -> Any:
             return real() if not _offset or _stays_real() else real() + int(_offset * scale)
 
-    read.__name__ = read.__qualname__ = real.__name__
+    _resembling(read, real)
     return read
+
+
+def _resembling(new: Any, real: Any) -> None:
+    """Let a stand-in be known by the module and the name of what it stands for: it is pickled, and named, by them."""
+    new.__module__, new.__name__, new.__qualname__, new.__doc__ = real.__module__, *[real.__name__] * 2, real.__doc__
 
 
 def _sleep(seconds: float, /) -> None:
@@ -406,7 +411,7 @@ def _sleep(seconds: float, /) -> None:
 
 _real_sleep = time.sleep
 _real_time = time.time
-_sleep.__name__ = _sleep.__qualname__ = "sleep"
+_resembling(_sleep, _real_sleep)
 
 
 class _Patches:

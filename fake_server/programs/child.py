@@ -226,7 +226,9 @@ class Child:
         answers = self._channel.receive()
         self._channel.settimeout(None)
         if not answers:
-            raise IsolationError("the launcher of the command ended, or did not get ready in time")
+            raise IsolationError(
+                f"the command cannot be prepared: its launcher ended, or was not ready within {_PATIENCE:g} s"
+            )
         answer, sockets = answers[0]
         if "failed" in answer:
             self._launcher.wait(_PATIENCE)  # it ends by itself, and leaves the folder to the next one

@@ -79,13 +79,14 @@ def environment(
     trust: Trust,
     configuration: Mapping[str, Any],
     direct: Sequence[str] = (),
+    is_fake: bool = True,
 ) -> dict[str, str]:
-    """Return the environment of a program whose requests end in the fake on `port` of 127.0.0.1.
+    """Return the environment of a program whose requests end on `port` of 127.0.0.1.
 
-    `direct` are hosts that need no proxy, since a look-up of them leads to the fake: then a broken connection looks as it
+    `direct` are hosts that need no proxy, since a look-up of them leads to that port: then a broken connection looks as it
     would without a proxy. `configuration` is what the preloads read. What a variable of `inherited` says is kept where both
-    can be said: preloads and options of the user's go on as before. If none of the usual variables holds a key, each of them
-    holds a false one.
+    can be said: preloads and options of the user's go on as before. `is_fake` says that a fake answers: then URL_VARIABLE
+    leads to it, and if none of the usual variables holds a key, each of them holds a false one.
     """
     url = f"http://127.0.0.1:{port}"
     found = {name: value for name, value in inherited.items() if name not in _UNSET}
@@ -98,9 +99,10 @@ def environment(
     found["PYTHONPATH"] = _joined(":", str(preload.PYTHON), inherited.get("PYTHONPATH"))
     found["NODE_OPTIONS"] = _joined(" ", inherited.get("NODE_OPTIONS"), f"--require={json.dumps(str(preload.NODE))}")
     found["JAVA_TOOL_OPTIONS"] = _joined(" ", inherited.get("JAVA_TOOL_OPTIONS"), _java_options(port, trust))
-    if not any(inherited.get(name) for name in KEY_VARIABLES):
-        found |= dict.fromkeys(KEY_VARIABLES, _FALSE_KEY)
-    found[URL_VARIABLE] = url
+    if is_fake:
+        found[URL_VARIABLE] = url
+        if not any(inherited.get(name) for name in KEY_VARIABLES):
+            found |= dict.fromkeys(KEY_VARIABLES, _FALSE_KEY)
     found[preload.VARIABLE] = json.dumps(configuration)
     return found
 

@@ -57,7 +57,7 @@ class Faked:
         """Run it until it and all that it started have ended. The fake has a clock that `clock_of` made."""
         stands_for = hosts(fake.contract)
         handle = ControlApi(fake).handle if self.control else fake.handle
-        answer = only_for(stands_for, handle, on_refused=others.refuse)
+        answer = only_for(stands_for, handle, on_refused=others.refuse_name)
         traffic = Traffic()
         application = app(answer, body_limit=fake.body_limit, clock=fake.clock, traffic=traffic)
         with contextlib.ExitStack() as stack:

@@ -65,9 +65,12 @@ class Others:
     def refuse(self, host: str, port: int) -> None:
         """Count a refused connection."""
         place = _place(host, port)
-        if place not in self.refused:
-            self._say(f"refused a connection to {place}: --allow {place} lets it through")
-        self.refused[place] += 1
+        self._count(place, f"refused a connection to {place}: --allow {place} lets it through")
+
+    def refuse_name(self, host: str, port: int) -> None:
+        """Count a request that got here and is for another host, such as another name under the domain of the API."""
+        place = _place(host, port)
+        self._count(place, f"refused a request for {place}, which is none of the API's hosts")
 
     def notice(self, address: str) -> None:
         """Take note of a connection to an address, unless that is of an allowed host."""
@@ -82,6 +85,11 @@ class Others:
         """All of them, for a summary."""
         refused = [Escape(place, "refused", times) for place, times in self.refused.items()]
         return [*refused, *(Escape(address, "noticed") for address in self.noticed)]
+
+    def _count(self, place: str, line: str) -> None:
+        if place not in self.refused:
+            self._say(line)
+        self.refused[place] += 1
 
     def _addresses(self) -> set[str]:
         found = set()
@@ -98,6 +106,7 @@ def run_program(
     hosts: Sequence[str],
     inherited: Mapping[str, str],
     others: Others,
+    is_fake: bool = True,
     pacer: Pacer | None = None,
     isolate: Isolate = "auto",
     publish: Sequence[int] = (),
@@ -107,9 +116,10 @@ def run_program(
 ) -> Ended:
     """Run a program, whose connections to `hosts` end in `application`, until it and all that it started have ended.
 
-    The first of `hosts` is the API's. `inherited` is the environment that the program would have had. With a `pacer` its
-    waits follow the fake's clock. While it runs, the context that `during` makes is entered: by default signals to this
-    process are passed to it, which is for the main thread. `streams` are its standard streams (None: those of this process).
+    The first of `hosts` is the API's. `inherited` is the environment that the program would have had. `is_fake` says that
+    `application` is a fake, to which any key is good enough. With a `pacer` the program's waits follow the fake's clock.
+    While it runs, the context that `during` makes is entered: by default signals to this process are passed to it, which is
+    for the main thread. `streams` are its standard streams (None: those of this process).
     Raise IsolationError, ListenError and OSError if it cannot be started.
     """
     allowed = forwards(others.allowed)
@@ -171,6 +181,7 @@ def run_program(
                     trust=trust,
                     configuration=configuration,
                     direct=hosts if child.isolated else (),
+                    is_fake=is_fake,
                 ),
                 bound=bound,
             )

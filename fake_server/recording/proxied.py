@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from fake_server.adapters.asgi import Application, Receive, Scope, Send, app
@@ -14,12 +15,19 @@ from kling_contract.clock import SystemClock
 __all__ = ["proxied"]
 
 
-def proxied(on_exchange: OnExchange, *, recorded: Mapping[str, str], passed: Mapping[str, str]) -> Application:
+def proxied(
+    on_exchange: OnExchange,
+    *,
+    recorded: Mapping[str, str],
+    passed: Mapping[str, str],
+    on_refused: Callable[[str, int], None] = lambda _host, _port: None,
+) -> Application:
     """Return an ASGI application that forwards each request by the host that it is for, whatever port it came in by.
 
     `recorded` and `passed` map a host to the upstream that gets its requests, a URL as `Proxy` takes it; `on_exchange` is called
     with each exchange of the first, and nothing is kept of the second. A request to any other host goes nowhere: the response
-    is 421 with a sentence that says so. Host names are without a port, and their case does not matter.
+    is 421 with a sentence that says so, and `on_refused` gets that host and port. Host names are without a port, and their case
+    does not matter.
     """
     routes: dict[str, Application] = {
         host.lower(): Proxy(upstream, _forget, limit=0) for host, upstream in passed.items()
@@ -28,7 +36,11 @@ def proxied(on_exchange: OnExchange, *, recorded: Mapping[str, str], passed: Map
     known = ", ".join(sorted(routes))
 
     def refuse(request: Request) -> Reply:
-        host = request.target.hostname or "a host without a name"
+        target = request.target
+        host = target.hostname or "a host without a name"
+        if target.hostname:
+            with contextlib.suppress(ValueError):  # its port is none: the response says enough
+                on_refused(host, target.port or (80 if target.scheme == "http" else 443))
         reason = f"this recording forwards only to {known}, and the request is for {host}"
         return Reply(421, Headers({"content-type": "text/plain", PROXY_ERROR_HEADER: reason}), f"{reason}\n".encode())
 

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,11 +42,12 @@ class Recording:
     """Exchanges on their way into the file `path`, which is made by `keep`.
 
     Until then they are in a hidden file beside it that only its owner can read, and that is a complete archive at every
-    moment. Of the header fields of both sides only harmless ones are kept. A key that any request was sent with is masked
-    wherever it recurs from then on. Raise OSError if `path` exists already, or the hidden file cannot be made.
+    moment. Of the header fields of both sides only harmless ones are kept. Each of `keys` is masked wherever it is, and a key
+    that any request was sent with wherever it recurs from then on. Raise OSError if `path` exists already, or the hidden
+    file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keys: Collection[str] = ()) -> None:
         if path.exists():
             raise FileExistsError(
                 errno.EEXIST, "the file exists, and is not overwritten: choose another name", str(path)
@@ -54,7 +56,7 @@ class Recording:
             raise NotADirectoryError(errno.ENOTDIR, "there is no such folder to record into", str(path.parent))
         self.path = path
         self.exchanges = 0
-        self._keys: set[str] = set()
+        self._keys = set(keys)
         number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         self._part = Path(name)
         self._file = os.fdopen(number, "w+b", buffering=0)

@@ -55,7 +55,7 @@ def cli(ctx: click.Context) -> None:
       1    something breaks the contract or has failed
       2    wrong usage, or unreadable input
       3    the server cannot be reached (check)
-      90   the program has ended well, and broke what --fail-on names (run)
+      90   the program has ended well, and broke what --fail-on names (run, record)
       130  interrupted
 
     \b

@@ -15,31 +15,19 @@ import click
 
 from kling_contract.cli import options
 from kling_contract.cli.fake_options import Number, fake_options
+from kling_contract.cli.program_options import FAILED, isolation, program_options
 
 if TYPE_CHECKING:
     from fake_server.programs.child import Isolate
     from fake_server.programs.faked import Faked
-    from fake_server.programs.program import Ended, Others
     from fake_server.programs.run_report import FailOn
 
 __all__ = ["command"]
 
 _REPORTS = ("text", "json", "github", "sarif", "junit", "har")
-_FAILED = 90  # no program ends with it by habit
 _TAIL = 10_000  # bytes of standard error in which the last line of a program is looked for
 
 Time = Literal["fast", "rate", "polls"]
-
-
-def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[tuple[str, int]]:
-    """Read hosts and ports."""
-    found = []
-    for value in values:
-        host, _, port = value.rpartition(":")
-        if not host or not (port.isascii() and port.isdecimal() and 0 < int(port) < 65_536):
-            raise click.BadParameter(f"{value!r}: write HOST:PORT, such as localhost:5432")
-        found.append((host.removeprefix("[").removesuffix("]"), int(port)))
-    return found
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -68,27 +56,7 @@ def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     show_default=True,
     help="Milliseconds for which a program must do nothing but wait before the clock moves, with --time fast.",
 )
-@click.option(
-    "--isolate",
-    type=click.Choice(["auto", "require", "off"]),
-    default="auto",
-    show_default=True,
-    help="Run the program without any network but the fake (Linux). auto: where the system permits it.",
-)
-@click.option(
-    "--allow",
-    callback=_places,
-    multiple=True,
-    metavar="HOST:PORT",
-    help="Let the program reach this place, too. May be repeated.",
-)
-@click.option(
-    "--publish",
-    type=click.IntRange(1, 65535),
-    multiple=True,
-    metavar="PORT",
-    help="Let this machine reach a port of the isolated program. May be repeated.",
-)
+@program_options
 @click.option("--exercise", is_flag=True, help="Run the program once in each scenario, and print how each run ended.")
 @fake_options
 @options.report_among(_REPORTS)
@@ -96,7 +64,7 @@ def _places(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     "--fail-on",
     type=click.Choice(["error", "warning", "escape"]),
     multiple=True,
-    help=f"End with {_FAILED} if the program ends with 0 and this happened: a request that broke the contract, one that was "
+    help=f"End with {FAILED} if the program ends with 0 and this happened: a request that broke the contract, one that was "
     "tolerated, or a connection to another host. May be repeated.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="Print no summary, and no line about refused connections.")
@@ -182,11 +150,13 @@ def _run(
     with contextlib.closing(FakeServer(**fake, clock=clock_of(rate), on_exchange=on_exchange)) as server:
         restored = frozenset(server.generations)
         ended = faked.run(server, others, say=say)
-        summary = Summary.of(server, escapes=others.escapes, isolation=_isolation(ended, others), restored=restored)
+        summary = Summary.of(
+            server, escapes=others.escapes, isolation=isolation(ended, others.allowed), restored=restored
+        )
         if not quiet:
             write(summary.text(color=sys.stderr.isatty() if color is None else color))
         options.write_reports(outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on))
-    return _FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code
+    return FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code
 
 
 def _exercise(
@@ -229,18 +199,6 @@ def _last_line(errors: IO[bytes]) -> str:
     errors.seek(max(0, size - _TAIL))
     lines = errors.read().decode("utf-8", "replace").splitlines()
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _isolation(ended: Ended, others: Others) -> str:
-    """Return what is known of connections that nobody saw."""
-    from kling_contract.hosts import is_loopback
-
-    remote = [f"{host}:{port}" for host, port in others.allowed if not is_loopback(host)]
-    if not ended.isolated:
-        return f"not guaranteed ({ended.why_not}): a client that uses neither proxy nor preload can connect elsewhere"
-    if remote:
-        return f"no connection left this machine, but to {', '.join(remote)}"
-    return "no connection left this machine: it could not"
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from kling_contract.pytest_plugin import settings, use
-from kling_contract.pytest_plugin.budget import Budget
 from kling_contract.pytest_plugin.failures import pytest_runtest_makereport
 from kling_contract.pytest_plugin.fixtures import (
     KlingServer,
@@ -52,4 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Tolerated(config), "kling-tolerated")
     config.pluginmanager.register(Guard(config), "kling-guard")
     if (limit := settings.number(config, "budget")) is not None:
+        from kling_contract.pytest_plugin.budget import Budget
+
         config.pluginmanager.register(Budget(config, limit), "kling-budget")

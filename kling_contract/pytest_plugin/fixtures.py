@@ -67,7 +67,7 @@ def kling(request: pytest.FixtureRequest) -> Iterator[FakeServer]:
     others = options_of(request).get("others", "block")
     with closing(_fake(request)) as fake:
         if others == "block" and (pytest_socket := sys.modules.get("pytest_socket")):
-            pytest_socket.enable_socket()  # connections to the fake need sockets, and no other connection is let out
+            pytest_socket.enable_socket()  # else it would not find its own patch again; nothing is let out all the same
         with fake.intercept(others=others):
             yield fake
 
@@ -104,11 +104,11 @@ def kling_async_client(request: pytest.FixtureRequest, kling: FakeServer) -> Asy
 
 @pytest.fixture
 def kling_virtual_time(kling_clock: VirtualClock) -> Iterator[VirtualClock]:
-    """Patch `time` and `asyncio` for the whole process, so that code which sleeps moves `kling_clock` on instead of waiting.
+    """Put the whole process on `kling_clock`: code that sleeps or waits moves that clock on instead of waiting.
 
-    While the test runs, in every thread, `time.sleep` and `asyncio.sleep` do not wait, and `time.time`, `time.monotonic`
-    and `time.perf_counter` follow the clock. A function that was imported by its name before (`from time import sleep`),
-    `datetime.now`, and waits on locks, queues and sockets still follow real time.
+    While the test runs, in every thread, `time`, `datetime.now`, `time.sleep`, locks, queues and futures with a timeout, and
+    the event loops of asyncio and trio follow the clock. Timeouts of sockets, other processes and uvloop stay real;
+    `fake_server.on_virtual_time` says more.
     """
     from fake_server.adapters.virtual_time import on_virtual_time
 

@@ -49,17 +49,20 @@ class Recorder:
     folder: Path
 
     def send(self, request: Request) -> httpx.Response:
-        target = request.target
-        url = f"{self.url}{target.path}?{target.query}" if target.query else self.url + target.path
-        return httpx.request(
-            request.method, url, content=request.body, headers=dict(request.headers.items()), timeout=30
-        )
+        return send(self.url, request)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Return exit code, what was said and what went wrong."""
         self.process.send_signal(how)
         said, wrong = self.process.communicate(timeout=60)
         return self.process.returncode, said, wrong
+
+
+def send(url: str, request: Request) -> httpx.Response:
+    """Send a request to the proxy at `url`."""
+    target = request.target
+    url = f"{url}{target.path}?{target.query}" if target.query else url + target.path
+    return httpx.request(request.method, url, content=request.body, headers=dict(request.headers.items()), timeout=30)
 
 
 @pytest.fixture
@@ -89,29 +92,50 @@ def record(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[Any, str]]:
-    """Run the command in this process, in an empty folder, where it ends by itself; return the exit code and what went wrong."""
+) -> Callable[..., tuple[Any, str, str]]:
+    """Run the command in this process, in an empty folder, where it ends by itself.
+
+    Return the exit code, what was said and what went wrong.
+    """
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[Any, str]:
+    def run(*arguments: str) -> tuple[Any, str, str]:
         monkeypatch.setattr(sys, "argv", ["kling-contract", "record", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        return ended.value.code, capfd.readouterr().err
+        said, wrong = capfd.readouterr()
+        return ended.value.code, said, wrong
 
     return run
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_session_is_recorded(record: Callable[..., Recorder], how: signal.Signals) -> None:
-    """However it is ended, what passed is in the file, judged and replayable, without the key; a clean session ends with 0."""
+@pytest.fixture
+def record_here(
+    run: Callable[..., tuple[Any, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Any, str, str]]:
+    """Run the command in this process while a function sends requests to its URL, and end it then."""
+
+    def record_here(upstream: str, send: Callable[[str], object], *options: str) -> tuple[Any, str, str]:
+        def serve(proxy: Any, *, port: int, on_ready: Callable[[str], None]) -> None:
+            with listen(proxy, port=port) as url:
+                on_ready(url)
+                send(url)
+
+        monkeypatch.setattr("fake_server.adapters.listen.serve", serve)
+        return run("--upstream", upstream, *options)
+
+    return record_here
+
+
+def test_a_session_is_recorded(record: Callable[..., Recorder]) -> None:
+    """What passed until Ctrl-C is in the file, judged and replayable, without the key; a clean session ends with 0."""
     fake = FakeServer(clock=VirtualClock(rate=3_000))
     with fake.listen() as upstream:
         recorder = record(upstream)
         made = recorder.send(creating(CONTRACT)).json()["id"]
         while recorder.send(polling(CONTRACT, made)).json()["status"] != CONTRACT.observed.timeline.final.status:
             pass
-        code, said, wrong = recorder.end(how)
+        code, said, wrong = recorder.end(signal.SIGINT)
     path = recorder.folder / "session.har"
     assert (code, wrong) == (0, "")
     assert f"{len(fake.journal)} exchanges in session.har; nothing is wrong" in said
@@ -140,60 +164,73 @@ def test_violations_are_told_as_they_pass(record: Callable[..., Recorder]) -> No
     assert any("/prompt" in each for each in exchange["_violations"])
 
 
-def test_a_session_has_reports(record: Callable[..., Recorder]) -> None:
+def test_a_session_has_reports(record_here: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     """--report writes every exchange with its violations; --strictness and --fail-on decide what they are and do."""
     options = ["--report", "json=a.json", "--report", "junit=a.xml", "--strictness", "strict", "--fail-on", "warning"]
+    undeclared = creating(CONTRACT, payload(CONTRACT, undeclared=1))
     with FakeServer().listen() as upstream:
-        recorder = record(upstream, *options)
-        recorder.send(creating(CONTRACT, payload(CONTRACT, undeclared=1)))
-        recorder.send(creating(CONTRACT))
-        code, _, wrong = recorder.end()
-        lax = record(upstream, "--output", "lax.har")
-        lax.send(creating(CONTRACT, payload(CONTRACT, undeclared=1)))
-        assert lax.end()[0] == 0
-    assert (code, wrong) == (1, "")
-    first, second = json.loads((recorder.folder / "a.json").read_text())["results"]
+        code, _, wrong = record_here(
+            upstream, lambda url: (send(url, undeclared), send(url, creating(CONTRACT))), *options
+        )
+        lax, _, _ = record_here(upstream, lambda url: send(url, undeclared), "--output", "lax.har")
+    assert (code, wrong, lax) == (1, "", 0)
+    first, second = json.loads((tmp_path / "a.json").read_text())["results"]
     assert [violation["pointer"] for violation in first["violations"]] == ["/undeclared"]
     assert second["violations"] == []
-    assert 'tests="2" failures="1"' in (recorder.folder / "a.xml").read_text()
+    assert 'tests="2" failures="1"' in (tmp_path / "a.xml").read_text()
 
 
-def test_an_upstream_that_dies_ends_no_recording(record: Callable[..., Recorder]) -> None:
+def test_an_upstream_that_dies_ends_no_recording(
+    record_here: Callable[..., tuple[Any, str, str]], tmp_path: Path
+) -> None:
     """When the upstream goes, that is said, the program is answered, and what passed before and after is kept."""
-    with FakeServer().listen() as upstream:
-        recorder = record(upstream)
-        made = recorder.send(creating(CONTRACT)).json()["id"]
-    assert recorder.send(polling(CONTRACT, made)).status_code == 502
-    code, said, wrong = recorder.end()
-    assert (code, wrong) == (0, "")
-    assert upstream in said.partition("exchanges in")[0]
-    first, second = read(recorder.folder / "session.har")
-    assert first.reply.json()["id"] == made
-    assert second.reply.status == 0
+    with contextlib.ExitStack() as alive:
+        upstream = alive.enter_context(FakeServer().listen())
+        statuses: list[int] = []
+
+        def twice(url: str) -> None:
+            statuses.append(send(url, creating(CONTRACT)).status_code)
+            alive.close()
+            statuses.append(send(url, creating(CONTRACT)).status_code)
+
+        code, said, wrong = record_here(upstream, twice)
+    assert (code, wrong, statuses) == (0, "", [CONTRACT.create.success, 502])
+    assert upstream in said.partition("output")[2].partition("exchanges in")[0]
+    first, second = read(tmp_path / "session.har")
+    assert (first.reply.status, second.reply.status) == (CONTRACT.create.success, 0)
 
 
-def test_nothing_is_left_of_nothing(record: Callable[..., Recorder]) -> None:
+def test_nothing_is_left_of_nothing(record_here: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     """Where nothing passed there is no file, and that is no failure."""
-    with FakeServer().listen() as upstream:
-        recorder = record(upstream)
-        code, said, _ = recorder.end()
+    code, said, _ = record_here("http://127.0.0.1:1", lambda url: None)
     assert code == 0
     assert "nothing was recorded" in said
-    assert not list(recorder.folder.iterdir())
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_recording_with_a_key_is_not_kept(record: Callable[..., Recorder]) -> None:
+def test_a_recording_with_a_key_is_not_kept(record_here: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     """A key that stood in an earlier body, before it was known for one, costs the recording, and that is said."""
+    early = creating(CONTRACT, payload(CONTRACT, prompt=f"not to be told: {KEY}"))
+    early = Request(early.method, early.url, Headers({"content-type": "application/json"}), early.body)
     with FakeServer().listen() as upstream:
-        recorder = record(upstream)
-        early = creating(CONTRACT, payload(CONTRACT, prompt=f"not to be told: {KEY}"))
-        recorder.send(Request(early.method, early.url, Headers({"content-type": "application/json"}), early.body))
-        recorder.send(creating(CONTRACT))
-        code, _, wrong = recorder.end()
+        code, _, wrong = record_here(upstream, lambda url: (send(url, early), send(url, creating(CONTRACT))))
     assert code == 1
     assert "session.har is not written" in wrong
     assert KEY not in wrong
-    assert not list(recorder.folder.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_key_that_is_known_before_costs_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A key that is known from the beginning is neither shown nor written, although no request was sent with it yet."""
+    path = tmp_path / "session.har"
+    options: Any = {"strictness": "lax", "fail_on": "error", "color": None}
+    request = creating(CONTRACT, payload(CONTRACT, prompt=KEY, **{KEY: 1}))
+    early = Request(request.method, request.url, Headers(), request.body)
+    with recording_session(path, [], contract=CONTRACT, keys=[KEY], **options) as session:
+        session.on_exchange(Exchange(0.0, early, Reply(400)))
+    assert session.kept
+    assert "/***" in capfd.readouterr().out
+    assert KEY not in path.read_text()
 
 
 def test_a_session_can_leave_standard_output_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -262,7 +299,7 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_no_traffic(
-    run: Callable[..., tuple[Any, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    record_here: Callable[..., tuple[Any, str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Where there is no room for an exchange it passes all the same; that is said once, and what was written is kept."""
     written = Recording.add
@@ -272,21 +309,19 @@ def test_a_full_disk_stops_no_traffic(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written(recording, exchange)
 
-    def pass_three(proxy: Any, *, port: int, on_ready: Any) -> None:
-        with listen(proxy) as url:
-            for _ in range(3):
-                assert httpx.get(f"{url}/x").status_code == 404
+    def pass_three(url: str) -> None:
+        for _ in range(3):
+            assert httpx.get(f"{url}/x").status_code == 404
 
     monkeypatch.setattr(Recording, "add", full)
-    monkeypatch.setattr("fake_server.adapters.listen.serve", pass_three)
     with FakeServer().listen() as upstream:
-        code, wrong = run("--upstream", upstream)
+        code, _, wrong = record_here(upstream, pass_three)
     assert code == 1
     assert wrong.count(os.strerror(errno.ENOSPC)) == 1
     assert len(read(tmp_path / "session.har")) == 1
 
 
-def test_wrong_usage_is_one_line(run: Callable[..., tuple[Any, str]], tmp_path: Path) -> None:
+def test_wrong_usage_is_one_line(run: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     """What cannot be recorded is refused in one line, with exit code 2, and leaves nothing behind."""
     (tmp_path / "there.har").write_text("precious")
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -304,24 +339,24 @@ def test_wrong_usage_is_one_line(run: Callable[..., tuple[Any, str]], tmp_path: 
             ["--upstream", api, "--report", "json=nowhere/a.json"],
             [],
         ):
-            code, wrong = run(*arguments)
+            code, _, wrong = run(*arguments)
             assert (code, wrong.count("\n")) == (2, 1), wrong
             assert ("listen itself" in wrong) == (f"http://localhost:{port}" in arguments)
     assert [each.name for each in tmp_path.iterdir()] == ["there.har"]
     assert (tmp_path / "there.har").read_text() == "precious"
 
 
-def test_large_bodies_are_recorded(record: Callable[..., Recorder]) -> None:
+def test_large_bodies_are_recorded(record_here: Callable[..., tuple[Any, str, str]], tmp_path: Path) -> None:
     """A picture of megabytes as a data URI passes, is judged and recorded whole."""
     picture = (FIXTURES / "images" / "cat.jpg").read_bytes() * 200
     uri = "data:image/jpeg;base64," + base64.b64encode(picture).decode()
+    request = creating(CONTRACT, payload(CONTRACT, image_url=uri))
     with FakeServer().listen() as upstream:
-        recorder = record(upstream)
-        request = creating(CONTRACT, payload(CONTRACT, image_url=uri))
-        assert recorder.send(request).status_code == CONTRACT.create.success
-        assert recorder.end()[0] == 0
-    (exchange,) = read(recorder.folder / "session.har")
+        code, said, _ = record_here(upstream, lambda url: send(url, request))
+    assert (code, "nothing is wrong" in said) == (0, True)
+    (exchange,) = read(tmp_path / "session.har")
     assert exchange.request.body == request.body
+    assert exchange.reply.status == CONTRACT.create.success
 
 
 def test_output_that_nobody_reads_stops_no_traffic(record: Callable[..., Recorder], tmp_path: Path) -> None:
@@ -330,11 +365,11 @@ def test_output_that_nobody_reads_stops_no_traffic(record: Callable[..., Recorde
     with fake.listen() as upstream:
         recorder = record(upstream)
         wrong = creating(CONTRACT, payload(CONTRACT, **{f"surprise{number}": 1 for number in range(200)}))
-        for _ in range(20):  # about 20 kB each are printed, and a pipe holds 64
+        for _ in range(5):  # about 20 kB each are printed, and a pipe holds 64
             assert recorder.send(wrong).status_code == CONTRACT.create.success
         recorder.process.send_signal(signal.SIGTERM)
         assert recorder.process.wait(60) == 0
-    assert len(read(recorder.folder / "session.har")) == len(fake.journal) == 20
+    assert len(read(recorder.folder / "session.har")) == len(fake.journal) == 5
 
 
 def test_output_that_is_closed_is_said_once(record: Callable[..., Recorder]) -> None:

@@ -24,6 +24,7 @@ import httpx2
 import pytest
 import requests
 import respx
+import trio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -111,6 +112,8 @@ def play(
     try:
         if sort == "async":
             return asyncio.run(awaited())
+        if sort == "trio":
+            return trio.run(awaited)
         with service.package.Client(transport=transport) as http:
             return getattr(Client(KEY, http=http, **options), call)(*args, **kwargs)
     except errors.KlingError as error:
@@ -220,10 +223,10 @@ def asked(service: Service) -> list[tuple[Any, ...]]:
 
 @given(scripts(), st.integers(0, 3), st.sampled_from([0, 1, 17, POLLING.timeout]))
 def test_all_sorts_of_client_do_the_same(script: list[Step], retries: int, timeout: float) -> None:
-    """Whatever a service does, sync and async, httpx and httpx2, do the same at the same times."""
+    """Whatever a service does, sync, async and under trio, httpx and httpx2, do the same at the same times."""
     seen = []
     for package in PACKAGES.values():
-        for sort in ("sync", "async"):
+        for sort in ("sync", "async", "trio"):
             service = Service(script, package)
             options = {"retries": retries}
             result = play(service, sort, "generate", image=LINK, prompt="p", timeout=timeout, options=options)

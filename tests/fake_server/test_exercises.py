@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import requests
+import trio
 
 from fake_server import ExerciseReport, FakeServer, Outcome, exercise
 from fake_server.scenario.scenario import scenarios
@@ -68,11 +69,13 @@ def test_every_shipped_scenario_is_played() -> None:
 
 
 def test_coroutines_are_run() -> None:
-    """What a coroutine function does is the same as what its synchronous twin does."""
+    """What a coroutine function does, under asyncio or trio, is the same as what its synchronous twin does."""
     names = ["happy", "fails", "answer-lost", "never-finishes"]
-    for one, other in zip(exercise(ours, scenarios=names), exercise(ours_async, scenarios=names), strict=True):
-        assert (one.ended, one.polls, one.cost, one.what) == (other.ended, other.polls, other.cost, other.what)
-        assert one.seconds == pytest.approx(other.seconds, abs=1)
+    reports = [exercise(call, scenarios=names) for call in (ours, ours_async, lambda: trio.run(ours_async))]
+    for one, *others in zip(*reports, strict=True):
+        for other in others:
+            assert (one.ended, one.polls, one.cost, one.what) == (other.ended, other.polls, other.cost, other.what)
+            assert one.seconds == pytest.approx(other.seconds, abs=1)
 
 
 @pytest.mark.parametrize("revision", [None, "latest"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-# A run forgets what it imported: what patches the process, or bears no second import, as cryptography, is imported before.
+# A run forgets what it imported, so what patches the process is imported before it.
 import fake_server.adapters.gate
 import fake_server.adapters.intercept
 import fake_server.adapters.listen  # noqa: F401

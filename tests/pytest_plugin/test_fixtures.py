@@ -66,14 +66,14 @@ def test_clients_clock_and_fake_belong_together(inner: pytest.Pytester) -> None:
             await kling_async_client.generate(PAYLOAD | {"image_url": URL, "model": MODEL})
             kling.assert_polled_until_done()
 
-        @pytest.fixture
-        def anyio_backend():
-            return "asyncio"
+        @pytest.fixture(params=["asyncio", "trio"])
+        def anyio_backend(request):
+            return request.param
 
         from kling_contract import Contract
         MODEL = Contract.load("latest").request_schema["properties"]["model"]["enum"][0]
         """.replace("\n        ", "\n"),
-        passed=2,
+        passed=3,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 
@@ -68,22 +70,15 @@ def test_who_may_call(inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -
     """A marked test reaches the service, and the test after it does not; nor is anybody kept from it where kling_live allows it
     or where nobody uses the plugin.
     """
-    reaching = """
-import socket
+    look_up = socket.getaddrinfo
 
-look_up = socket.getaddrinfo
-
-@pytest.fixture(autouse=True, scope="session")
-def no_network():
-    def found(host, *args, **kwargs):
+    def found(host: str, *arguments: Any, **named: Any) -> Any:
         if host.startswith("127."):
-            return look_up(host, *args, **kwargs)
+            return look_up(host, *arguments, **named)
         raise socket.gaierror(f"looked for {host}")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "getaddrinfo", found)
-        yield
-
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    reaching = """
 @pytest.mark.kling_live
 def test_live():
     with pytest.raises(requests.ConnectionError, match="looked for api"):

@@ -62,6 +62,7 @@ def test_it_fails_the_run_on_demand(inner: pytest.Pytester) -> None:
     assert inner.runpytest_inprocess(*QUIET, "--kling-fail-on", "never").ret == pytest.ExitCode.OK
 
 
+@pytest.mark.other_programs
 def test_it_fails_a_run_of_many_workers(inner: pytest.Pytester, alone: tuple[str, ...]) -> None:
     """Under xdist what each worker saw is one list, and fails the run."""
     inner.makepyfile(test_inner=f"from program import *\n{TOLERATING}")

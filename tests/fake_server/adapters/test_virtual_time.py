@@ -149,6 +149,13 @@ def test_sleepers_wake_in_order(seconds: list[int], tasks: bool) -> None:
     assert clock.now() - began == pytest.approx(max(seconds), abs=0.5)
 
 
+def spin(seconds: float) -> None:
+    """Compute for some seconds."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def test_loops_wait_as_long_as_was_asked_for() -> None:
     """What an event loop waits for is passed on the clock to the millisecond, so that runs are the same each time."""
     clock = VirtualClock()
@@ -156,7 +163,10 @@ def test_loops_wait_as_long_as_was_asked_for() -> None:
 
     async def poll() -> None:
         for _ in range(20):
-            await asyncio.sleep(10)
+            sleeping = asyncio.ensure_future(asyncio.sleep(10))
+            await asyncio.sleep(0)
+            spin(0.002)
+            await sleeping
             time_passed.append(clock.now() - began)
 
     time_passed: list[float] = []
@@ -311,9 +321,7 @@ def test_a_thread_that_computes_is_waited_for() -> None:
     done = threading.Event()
 
     def compute() -> None:
-        end = time.thread_time() + 0.05
-        while time.thread_time() < end:
-            pass
+        spin(0.05)
         done.set()
 
     with on_virtual_time(clock):
@@ -348,8 +356,17 @@ def forever() -> None:
 
 
 def threads_for_ever() -> None:
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        pool.submit(forever).result()
+    ended: queue.SimpleQueue[BaseException] = queue.SimpleQueue()  # nobody can know that this thread waits for it
+
+    def run() -> None:
+        try:
+            while True:
+                time.sleep(3600)
+        except NeverEnds as stopped:
+            ended.put(stopped)
+
+    threading.Thread(target=run).start()
+    raise ended.get()
 
 
 def requests_for_ever() -> None:
@@ -363,8 +380,34 @@ def requests_for_ever() -> None:
 def test_a_loop_that_never_ends_is_stopped(program: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that waits or asks for ever is stopped, although it catches every Exception, and is told why."""
     monkeypatch.setattr("fake_server.adapters.virtual_time._MOST_REQUESTS", 20)
+    monkeypatch.setattr("fake_server.adapters.virtual_time._MOST_HOURS", 5)
+    monkeypatch.setattr("fake_server.adapters.virtual_time._MANY", 5)
     with pytest.raises(NeverEnds, match="never ends"), on_virtual_time(VirtualClock()):
         program()
+
+
+class Refusing(VirtualClock):
+    """A clock that stops the program when it is moved, as that of an exercise does."""
+
+    def advance(self, seconds: float) -> None:
+        raise KeyError(seconds)
+
+
+def test_what_a_clock_raises_reaches_the_program() -> None:
+    """What a move raises is raised where the program waits, also if another thread had to decide about the move."""
+    raised: queue.SimpleQueue[object] = queue.SimpleQueue()  # nobody can know that this thread waits for it
+
+    def sleep() -> None:
+        try:
+            time.sleep(10)
+        except KeyError as error:
+            raised.put(error.args[0])
+
+    with on_virtual_time(Refusing()):
+        threading.Thread(target=sleep, daemon=True).start()
+        assert raised.get(timeout=5) == pytest.approx(10)
+        with pytest.raises(KeyError):
+            time.sleep(20)
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), VirtualClock(rate=1)])
@@ -372,3 +415,12 @@ def test_a_clock_that_runs_by_itself_is_refused(clock: Any) -> None:
     """A clock that goes with the real time cannot stand for it: its waits would be waits for itself."""
     with pytest.raises(ValueError, match="VirtualClock"), on_virtual_time(clock):
         pytest.fail("it began")
+
+
+def test_stand_ins_are_pickled_as_what_they_stand_for() -> None:
+    """Whoever pickles or names a function of time, as multiprocessing does, need not know of virtual time."""
+    with on_virtual_time(VirtualClock()):
+        for function in (time.time, time.monotonic_ns, time.perf_counter, time.sleep):
+            assert pickle.loads(pickle.dumps(function)) is function
+            assert getattr(time, function.__name__) is function
+            assert function.__module__ == "time"

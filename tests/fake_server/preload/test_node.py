@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -134,12 +135,12 @@ PRINT = "\nconsole.log(JSON.stringify(await done));"
 
 
 @pytest.mark.other_programs
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("door", DOORS)
 def test_every_door_leads_to_the_run(node: Node, port_of_run: PortOfRun, door: str) -> None:
-    """However a program opens its connection to the API, it ends in the run, which it trusts."""
-    assert node(port_of_run, IMPORTS + GET + door + PRINT) == 200
+    """However a program opens its connection to the API, it ends in the run, which it trusts and names."""
+    assert node(port_of_run, IMPORTS + GET + DOORS[door] + PRINT) == 200
     (request,) = port_of_run.requests
-    assert request.server_name in ("api.aimlapi.com", None)
+    assert request.server_name == ("api.aimlapi.com" if door.startswith(("fetch", "https", "tls")) else None)
     assert port_of_run.refused == []
 
 
@@ -410,7 +411,13 @@ def test_a_worker_shows_the_time_of_its_parent(node: Node, moving_port: PortOfRu
 def test_only_its_own_timers_keep_a_process_alive(node: Node, port_of_run: PortOfRun) -> None:
     """A process with nothing, or only unreferenced timers, to wait for ends at once."""
     started = time.monotonic()
-    node(port_of_run, "setTimeout(() => {}, 60_000).unref(); setInterval(() => {}, 60_000).unref();", pace=True)
+    program = """
+    const { setTimeout: sleep } = require("node:timers/promises");
+    setTimeout(() => {}, 60_000).unref();
+    setInterval(() => {}, 60_000).unref();
+    sleep(60_000, null, { ref: false });
+    """
+    node(port_of_run, program, "cjs", pace=True)
     assert time.monotonic() - started < 5
 
 
@@ -432,6 +439,60 @@ def test_the_run_is_told_what_a_process_waits_for(
     assert process.wait(10) == 0
     until(lambda: port_of_run.processes[0].ended)
     assert waits() == [pytest.approx(each, abs=0.5) for each in (60, 10, 30)] + [None]
+
+
+@pytest.mark.other_programs
+@pytest.mark.parametrize("end", ["clearTimeout(timer)", "timer.close()"])
+def test_a_cleared_timer_is_told(start: Callable[..., subprocess.Popen[str]], port_of_run: PortOfRun, end: str) -> None:
+    """A timer that a program clears, and that was the earliest, no longer counts for the run."""
+    program = f"""
+    const timer = setTimeout(() => {{}}, 60_000);
+    const server = require("node:net").createServer(() => {{ {end}; }}).listen(0, () => console.log(server.address().port));
+    """
+    process = start(port_of_run, program, "cjs", pace=True)
+    assert process.stdout is not None
+    address = ("127.0.0.1", int(process.stdout.readline()))
+    until(lambda: bool(port_of_run.processes and port_of_run.processes[0].waits))
+    with socket.create_connection(address):
+        until(lambda: len(port_of_run.processes[0].waits) == 2)
+    assert port_of_run.processes[0].waits == [pytest.approx(60, abs=0.5), None]
+
+
+@pytest.mark.other_programs
+def test_timers_that_one_move_ends_fire_in_order(
+    start: Callable[..., subprocess.Popen[str]], port_of_run: PortOfRun
+) -> None:
+    """A move far beyond many due times fires the timers by these, not by the order in which they were started."""
+    program = """
+    const fired = [];
+    const delays = Array.from({ length: 50 }, (_, place) => ((place * 37) % 50) * 1000 + 1000);
+    for (const delay of delays) setTimeout(() => fired.push(delay), delay);
+    setTimeout(() => console.log(JSON.stringify(fired)), 100_000);
+    """
+    process = start(port_of_run, program, "cjs", pace=True)
+    until(lambda: bool(port_of_run.processes and port_of_run.processes[0].waits))
+    port_of_run.move(100)
+    fired = json.loads(process.communicate(timeout=20)[0])
+    assert fired == sorted(fired)
+    assert len(fired) == 50
+
+
+@pytest.mark.other_programs
+def test_what_was_moved_before_a_process_began_ends_none_of_its_waits(
+    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """A process that starts late in a run is told of it after its first lines: no time passed in it by that."""
+    port = PortOfRun(tmp_path, offset=500)
+    program = """
+    const started = Date.now();
+    setTimeout(() => console.log(JSON.stringify(Date.now() - started)), 60_000);
+    """
+    process = start(port, program, "cjs", pace=True)
+    until(lambda: bool(port.processes and port.processes[0].waits))
+    assert port.processes[0].waits == [pytest.approx(60, abs=0.5)]
+    port.move(60)
+    assert 60_000 <= json.loads(process.communicate(timeout=20)[0]) < 62_000
+    port.close()
 
 
 @pytest.mark.other_programs

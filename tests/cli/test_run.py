@@ -165,7 +165,7 @@ def test_a_violation_can_fail_the_run(fail_on: list[str], code: int) -> None:
 @either_way
 def test_the_users_own_preloads_go_on(tmp_path: Path, isolate: str) -> None:
     """What the user has in PYTHONPATH, NODE_OPTIONS and NO_COLOR arrives, also a sitecustomize of the user's own."""
-    (tmp_path / "sitecustomize.py").write_text("print('own')")
+    (tmp_path / "sitecustomize.py").write_text("import os; 'KLING_CONTRACT_RUN' in os.environ and print('own')")
     (tmp_path / "module.py").write_text("print('module')")
     environment = {"PYTHONPATH": str(tmp_path), "NODE_OPTIONS": "--no-warnings", "MARK": "x"}
     code = "import module, os; print(os.environ['NODE_OPTIONS'].split()[0], os.environ['MARK'])"

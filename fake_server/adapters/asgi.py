@@ -54,9 +54,9 @@ def app(
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":
-                with traffic.request():
+                with traffic.request() as answered:
                     client = clients(scope["client"][1]) if scope.get("client") else None
-                    await _http(handle, body_limit, clock, client, traffic, scope, receive, send)
+                    await _http(handle, body_limit, clock, client, traffic, answered, scope, receive, send)
             case "lifespan":
                 await _lifespan(receive, send)
             case "websocket":
@@ -72,6 +72,7 @@ async def _http(
     clock: Clock,
     client: Client | None,
     traffic: Traffic,
+    answered: Callable[[], None],
     scope: Scope,
     receive: Receive,
     send: Send,
@@ -110,6 +111,7 @@ async def _http(
         await send({"type": "http.response.body", "body": reply.body[: reply.cut], "more_body": True})
         await hang_up(receive, send)
         return
+    answered()  # once it has the body, the client may do the next thing before this task goes on
     await send({"type": "http.response.body", "body": reply.body, "more_body": not whole})
     if not whole and await _drain(receive):
         await send({"type": "http.response.body", "body": b""})

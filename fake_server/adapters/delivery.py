@@ -42,13 +42,21 @@ class Traffic:
         self._listeners: tuple[Callable[[], object], ...] = ()
 
     @contextlib.contextmanager
-    def request(self) -> Iterator[None]:
-        """Count a request while the context lasts."""
+    def request(self) -> Iterator[Callable[[], None]]:
+        """Count a request while the context lasts, or until what it gives is called: as soon as the client may go on."""
         self._count(1)
+        counted = True
+
+        def answered() -> None:
+            nonlocal counted
+            if counted:
+                counted = False
+                self._count(-1)
+
         try:
-            yield
+            yield answered
         finally:
-            self._count(-1)
+            answered()
 
     @contextlib.contextmanager
     def held(self, clock: Clock, until: float) -> Iterator[None]:

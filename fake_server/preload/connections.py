@@ -701,8 +701,8 @@ def _curl_cffi_aio(module: Any) -> list[_Patch]:
 @_patches("pycurl")
 def _pycurl(module: Any) -> list[_Patch]:
     class _Options:
-        CONNECT_TO = module.CONNECT_TO
         CAINFO = module.CAINFO
+        NOPROXY = module.NOPROXY
         PROXY = module.PROXY
 
     def curl(original: Any) -> Any:
@@ -761,8 +761,9 @@ def _lead_curl(curl: Any, options: Any, error: Any) -> None:
         raise error(7, str(refused.strerror)) from refused
     if redirected:
         redirection = covering(host)
-        curl.setopt(options.CONNECT_TO, [f"{host}:{port}:{there}:{number}"])
-        curl.setopt(options.PROXY, "")
+        # What listens there takes CONNECT; curl_cffi cannot set CONNECT_TO, whose value is a list.
+        curl.setopt(options.PROXY, f"http://{there}:{number}")
+        curl.setopt(options.NOPROXY, "")
         if redirection is not None:
             curl.setopt(options.CAINFO, _file_of(redirection.authority()))
 

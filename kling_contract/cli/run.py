@@ -195,11 +195,16 @@ def _exercise(
 
 
 def _last_line(errors: IO[bytes]) -> str:
-    """Return the last line that is not empty of what a program has written."""
-    size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - _TAIL))
+    """Return the last line that is not empty of what a program has written, without the keys in our environment."""
+    from fake_server.programs.environment import KEY_VARIABLES
+    from kling_contract.redaction import mask
+
+    start = max(0, errors.seek(0, os.SEEK_END) - _TAIL)
+    errors.seek(start)
     lines = errors.read().decode("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    whole = lines[1:] if start else lines  # of the first one there may be no more than half a key
+    last = next((line.strip() for line in reversed(whole) if line.strip()), "")
+    return mask(last, *(key for name in KEY_VARIABLES if (key := os.environ.get(name))))
 
 
 @contextlib.contextmanager

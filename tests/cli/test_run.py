@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -240,6 +241,22 @@ def test_a_program_is_exercised() -> None:
     assert set(ended) == set(scenarios())
     assert (ended["happy"], ended["unauthorized"]) == ("finished", "failed")
     assert "exit code 1: urllib.error.HTTPError" in done.stdout
+
+
+def test_no_key_is_in_the_last_line_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program wrote last is shown without the key that it has from our environment, however long its output is."""
+    from kling_contract.cli.run import _TAIL, _last_line
+
+    monkeypatch.setenv("AIMLAPI_KEY", SECRET)
+    for written, shown in {
+        f"first\nno {SECRET} here\n\n": "no ",
+        f"{'x' * _TAIL}{SECRET}{'x' * (_TAIL - len(SECRET) // 2)}": "",
+        "": "",
+    }.items():
+        last = _last_line(io.BytesIO(written.encode()))
+        assert last.startswith(shown)
+        assert bool(last) == bool(shown)
+        assert SECRET[-5:] not in last
 
 
 @pytest.mark.parametrize("place", ["", "host", "host:", ":1", "host:0", "host:65536", "host:1x"])

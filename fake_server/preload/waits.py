@@ -56,6 +56,7 @@ _LONGEST = 86400.0 * 20  # seconds for which one system call can wait
 _POLL = 0.02  # seconds between two looks at what cannot be woken
 
 _monotonic = time.monotonic
+_real_poll: Any = getattr(select, "poll", None)  # gevent replaces it, and Windows has none
 _lock: Any = _thread.RLock()  # reentrant: a signal handler may wait, too
 _local: Any = _thread._local()
 _numbers = itertools.count()
@@ -190,6 +191,10 @@ def _always() -> bool:
     return True
 
 
+def _never() -> bool:
+    return False
+
+
 class _Wait:
     """One thread that waits, for some seconds or (None) until it is released."""
 
@@ -299,7 +304,7 @@ class _Polling(_Wait):
         self._pipe.write()
 
     def _pause(self, left: float | None) -> None:
-        poll = select.poll()
+        poll = _real_poll()
         poll.register(self.fd, select.POLLIN)
         poll.register(self._pipe.reader, select.POLLIN)
         poll.poll(None if left is None else math.ceil(min(left, _LONGEST) * 1000))
@@ -310,6 +315,22 @@ class _Polling(_Wait):
         super()._unregister()
         if self._woken:
             self._pipe.drain()
+
+
+class _Alarm(_Wait):
+    """Waits without a thread: `ring` is called, in whatever thread, when it is due."""
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        super().__init__(seconds, _never)
+        self._ring = ring
+
+    def wake(self) -> None:
+        if self.number not in _waits:
+            self._ring()
+
+    def silence(self) -> None:
+        """Wait no more."""
+        self._unregister()
 
 
 class _Pipe:
@@ -335,7 +356,7 @@ class _Pipe:
 
 
 def _readable(fd: int) -> bool:
-    poll = select.poll()
+    poll = _real_poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
 
@@ -441,7 +462,10 @@ class _Patches:
         self._applied = False
         sys.meta_path.remove(_later)
         for owner, name, original in reversed(self._methods):
-            setattr(owner, name, original)
+            if original is None:  # it was inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
         self._methods.clear()
         self._patched.clear()
         self.condition_code = None
@@ -461,7 +485,7 @@ class _Patches:
             self._swap({id(real): new})
 
     def method(self, owner: Any, name: str, new: Any) -> None:
-        self._methods.append((owner, name, owner.__dict__[name]))
+        self._methods.append((owner, name, owner.__dict__.get(name)))
         setattr(owner, name, new)
 
     def _swap(self, new: dict[int, Any]) -> None:
@@ -550,6 +574,81 @@ def _patch_trio(module: Any) -> None:
     _patches.method(kind, "get_events", get_events)
 
 
+def _patch_uvloop(uvloop: Any) -> None:
+    """Patch the timers and the clock of a loop that waits in C. Where nothing moves, its own timers ring."""
+    import asyncio
+
+    real_later, real_time = uvloop.Loop.call_later, uvloop.Loop.time
+
+    class Timer(asyncio.TimerHandle):
+        def __init__(self, loop: Any, seconds: float, callback: Any, args: Any, context: Any) -> None:
+            super().__init__(loop.time() + seconds, callback, args, loop, context)
+            self._owner = loop
+            self._alarm = _Alarm(seconds, self._ring)
+            self._timer = real_later(loop, seconds, self._fire)
+            self._alarm.register()
+
+        def _ring(self) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._owner.call_soon_threadsafe(self._fire)
+
+        def _fire(self) -> None:
+            if not self.cancelled() and self._stopped():
+                self._run()
+
+        def _stopped(self) -> bool:
+            """Stop this timer; return whether it was not stopped before."""
+            timer, self._timer = self._timer, None
+            if timer is None:
+                return False
+            timer.cancel()
+            self._alarm.silence()
+            return True
+
+        def cancel(self) -> None:
+            self._stopped()
+            asyncio.Handle.cancel(self)
+
+    def call_later(self: Any, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        if not delay > 0 or _stays_real():
+            return real_later(self, delay, callback, *args, context=context)
+        return Timer(self, delay, callback, args, context)
+
+    def call_at(self: Any, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self.call_later(when - self.time(), callback, *args, context=context)
+
+    def read(self: Any) -> float:
+        return float(real_time(self)) + (0.0 if not _offset or _stays_real() else _offset)
+
+    _patches.method(uvloop.Loop, "call_later", call_later)
+    _patches.method(uvloop.Loop, "call_at", call_at)
+    _patches.method(uvloop.Loop, "time", read)
+
+
+def _patch_gevent(hub: Any) -> None:
+    """Patch the sleep of greenlets, which is `time.sleep` after gevent has patched that."""
+    real = hub.sleep
+
+    def sleep(seconds: float = 0, ref: bool = True) -> None:
+        if not seconds > 0 or not ref or _stays_real():
+            real(seconds, ref)
+            return
+        loop = hub.get_hub().loop
+        woken, timer = loop.async_(), loop.timer(seconds)
+        alarm = _Alarm(float(seconds), woken.send)
+        timer.start(woken.send)  # where nothing moves
+        alarm.register()
+        try:
+            hub.get_hub().wait(woken)
+        finally:
+            alarm.silence()
+            for watcher in (timer, woken):
+                watcher.stop()
+                watcher.close()
+
+    _patches.stand_in(real, sleep)
+
+
 _dates: dict[Any, Any] = {}
 
 
@@ -635,10 +734,12 @@ def _stays_real_for_dates() -> bool:
 
 _LATER: dict[str, Callable[[Any], None]] = {
     "datetime": _patch_datetime,
+    "gevent.hub": _patch_gevent,
     "selectors": _patch_selectors,
     "threading": _patch_threading,
     "trio._core._io_epoll": _patch_trio,
     "trio._core._io_kqueue": _patch_trio,
+    "uvloop": _patch_uvloop,
 }
 """What to do with a module when it has been imported."""
 
@@ -750,7 +851,7 @@ class _Follower:
 
     def _run(self) -> None:
         connection = self._connection
-        poll = select.poll()
+        poll = _real_poll()
         poll.register(connection.fileno(), select.POLLIN)
         while True:
             wait = earliest()

@@ -138,6 +138,18 @@ print("done")
 
 
 @other_programs
+def test_a_program_that_backs_off_does_not_wait(tmp_path: Path) -> None:
+    """A program that waits for two minutes before it repeats a refused request does that at once, too."""
+    code = POST.replace(
+        "\nprint(", "\nimport time\ntry: urllib.request.urlopen(request)\nexcept OSError: time.sleep(120)\nprint("
+    )
+    began = time.monotonic()
+    done = run("--scenario", "refused-once", "--", *creating(code=code))
+    assert done.stdout == "queued a-false-key\n", done.stderr
+    assert time.monotonic() - began < 60
+
+
+@other_programs
 def test_no_key_is_shown_or_written(tmp_path: Path) -> None:
     """A key in the environment reaches the program, and neither standard error nor any report."""
     formats = ("text", "json", "github", "sarif", "junit", "har")

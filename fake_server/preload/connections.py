@@ -7,6 +7,7 @@ imported, so that this module imports nothing that its program does not need.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import threading
@@ -80,6 +81,9 @@ class Redirection:
             _active = tuple(each for each in _active if each is not self)
             if not _active:
                 _uninstall()
+                for context in list(_put_off):
+                    with contextlib.suppress(OSError):  # a file that is gone
+                        _load_what_was_put_off(context)
 
     def covers(self, host: str) -> bool:
         """Return whether this host, in lower case, is redirected."""
@@ -507,7 +511,15 @@ def _ssl(module: Any) -> list[_Patch]:
 
 
 def _trust(context: Any) -> list[_Patch]:
-    return [(context, "wrap_socket", _wrap_socket), (context, "wrap_bio", _wrap_bio)]
+    return [
+        (context, "wrap_socket", _wrap_socket),
+        (context, "wrap_bio", _wrap_bio),
+        (context, "load_verify_locations", _load_verify_locations),
+        (context, "set_default_verify_paths", _putting_off),
+        (context, "_load_windows_store_certs", _putting_off),
+        (context, "get_ca_certs", _looking),
+        (context, "cert_store_stats", _looking),
+    ]
 
 
 def _writes(owner: Any, *names: str) -> list[_Patch]:
@@ -515,9 +527,10 @@ def _writes(owner: Any, *names: str) -> list[_Patch]:
 
 
 def _trusting(context: Any, host: Any) -> None:
-    """Let a context trust the authority of this host, if that is redirected."""
+    """Let a context trust the authority of this host if that is redirected, else all that was put off."""
     redirection = covering(host)
     if redirection is None:
+        _load_what_was_put_off(context)
         return
     trusted = _trusted.setdefault(context, set())
     authority = redirection.authority()
@@ -527,6 +540,63 @@ def _trusting(context: Any, host: Any) -> None:
 
 
 _trusted: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+# To parse all the certificates of the world takes 30 ms for each context, and for our hosts they are of no use. So they are
+# loaded when a connection to another host is wrapped, when the program looks at them, or when the last redirection ends.
+_put_off: weakref.WeakKeyDictionary[Any, list[Callable[[Any], Any]]] = weakref.WeakKeyDictionary()
+_LARGE = 1 << 15  # bytes: a smaller file is loaded at once
+_BEGINNING = 1 << 12  # bytes in which the first certificate of a large file is expected to begin
+
+
+def _load_what_was_put_off(context: Any) -> None:
+    with _changing:
+        left = _put_off.get(context, [])
+        while left:
+            left[0](context)
+            del left[0]
+
+
+def _load_verify_locations(original: Any) -> Any:
+    def load_verify_locations(self: Any, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        if not _active or not _is_large_bundle(cafile):
+            original(self, cafile, capath, cadata)
+            return
+        if capath is not None or cadata is not None:
+            original(self, None, capath, cadata)
+        _put_off.setdefault(self, []).append(lambda context: original(context, cafile))
+
+    return load_verify_locations
+
+
+def _is_large_bundle(file: Any) -> bool:
+    """Return whether a file holds many certificates. Any other is loaded at once, and raises what is wrong with it."""
+    import os
+
+    try:
+        if os.stat(file).st_size < _LARGE:
+            return False
+        with open(file, "rb", 0) as opened:
+            return b"-----BEGIN CERTIFICATE-----" in opened.read(_BEGINNING)
+    except (OSError, TypeError, ValueError):
+        return False
+
+
+def _putting_off(original: Any) -> Any:
+    def put_off(self: Any, *arguments: Any) -> Any:
+        if not _active:
+            return original(self, *arguments)
+        _put_off.setdefault(self, []).append(lambda context: original(context, *arguments))
+        return None
+
+    return put_off
+
+
+def _looking(original: Any) -> Any:
+    def look(self: Any, *arguments: Any, **named: Any) -> Any:
+        _load_what_was_put_off(self)
+        return original(self, *arguments, **named)
+
+    return look
 
 
 def _wrap_socket(original: Any) -> Any:

@@ -11,6 +11,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
+from _ssl import _SSLContext
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -242,6 +243,79 @@ def test_threads_may_overlap() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all("fake" in text for text in pool.map(one, range(4)))
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Authority:
+    """An authority that our hosts have nothing to do with."""
+    return Authority([ELSEWHERE])
+
+
+@pytest.fixture(scope="module")
+def bundle(elsewhere: Authority, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """All the certificates of the world, and one more at the end."""
+    path = tmp_path_factory.mktemp("trust") / "bundle.pem"
+    path.write_text(f"{Path(certifi.where()).read_text()}\n{elsewhere.certificate}")
+    return str(path)
+
+
+def trusts(context: ssl.SSLContext, authority: Authority) -> bool:
+    """Say whether a connection to ELSEWHERE is trusted."""
+    here, there = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(here, there, server_hostname=ELSEWHERE)
+    server = authority.server_context().wrap_bio(there, here, server_side=True)
+    for side in (client, server, client):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return True
+
+
+def loading(cafile: str) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile)
+    return context
+
+
+def test_what_our_hosts_do_not_need_is_not_loaded(bundle: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection to the API loads no bundle of certificates, and nothing of the system's: that would take most of its time."""
+    monkeypatch.setenv("SSL_CERT_FILE", bundle)
+    with Named().intercept():
+        context = loading(bundle)
+        with urllib.request.urlopen(API, context=context) as response:
+            assert response.read() == b"the fake"
+        assert _SSLContext.cert_store_stats(context)["x509_ca"] == 1
+        assert context.cert_store_stats()["x509_ca"] > 50
+
+
+def test_another_host_is_trusted_as_ever(elsewhere: Authority, bundle: str) -> None:
+    """A context trusts what it was told to: where it connects to another host, where it is looked at, and afterwards."""
+    with Named().intercept(others="pass"):
+        assert trusts(loading(bundle), elsewhere)
+        assert not trusts(loading(certifi.where()), elsewhere)
+        assert len(loading(bundle).get_ca_certs()) == len(loading(certifi.where()).get_ca_certs()) + 1
+        kept, other = loading(bundle), loading(certifi.where())
+        with urllib.request.urlopen(API, context=kept) as response:
+            assert response.read() == b"the fake"
+    assert trusts(kept, elsewhere)
+    assert not trusts(other, elsewhere)
+    assert _SSLContext.cert_store_stats(other)["x509_ca"] > 50
+
+
+def test_what_cannot_be_trusted_is_said_at_once(tmp_path: Path) -> None:
+    """A file of certificates that is not there, or holds none, is an error where it is named, and so is a wrong argument."""
+    large = tmp_path / "large.pem"
+    large.write_text("no certificate\n" * 10_000)
+    for outside in (contextlib.nullcontext(), Named().intercept()):
+        with outside:
+            for file, error in ((tmp_path / "none", FileNotFoundError), (large, ssl.SSLError), (b"\0", ValueError)):
+                with pytest.raises(error):
+                    loading(str(file) if isinstance(file, Path) else file)  # type: ignore[arg-type]
+            with pytest.raises(TypeError):
+                ssl.create_default_context().load_verify_locations()
 
 
 def test_a_connection_from_before_sends_nothing() -> None:

@@ -15,13 +15,12 @@ wget)
   get() { wget -qO- --tries=1 --header "$key" "$1"; }
   ;;
 esac
-field() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
+field() { tr , '\n' | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
 
-id=$(create | tr , '\n' | field id)
-status=queued
-until [ "$status" = completed ] || [ "$status" = error ]; do
+made=$(create)
+id=$(echo "$made" | field id)
+until status=$(echo "$made" | field status) && { [ "$status" = completed ] || [ "$status" = error ]; }; do
   sleep "${WAIT:-10}"
-  made=$(get "$api?generation_id=$id" | tr , '\n')
-  status=$(echo "$made" | field status)
+  made=$(get "$api?generation_id=$id")
 done
 echo "$status $(get "$(echo "$made" | field url)" | wc -c)"

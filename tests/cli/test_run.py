@@ -137,6 +137,44 @@ print("done")
     assert json.loads((tmp_path / "report").read_text())["run"]["ends"] == {"succeeded": 1}
 
 
+IMPATIENT = """
+import http.client, json, sys, time, urllib.parse, urllib.request
+import httpx, requests
+_, url, body, library = sys.argv
+headers = {"authorization": "Bearer a-false-key", "content-type": "application/json"}
+def by_http_client():
+    connection = http.client.HTTPSConnection(urllib.parse.urlsplit(url).netloc, timeout=30)
+    connection.request("POST", urllib.parse.urlsplit(url).path, body, headers)
+    return connection.getresponse().status
+def by_urllib():
+    return urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=30).status
+def by_requests():
+    return requests.post(url, body, headers=headers, timeout=30).status_code
+def by_httpx():
+    return httpx.post(url, content=body, headers=headers, timeout=30).status_code
+began = time.monotonic()
+for _ in range(3):
+    try:
+        print(globals()["by_" + library](), round(time.monotonic() - began, -1))
+        break
+    except (OSError, httpx.ReadTimeout) as error:
+        print("timed out" in str(error), round(time.monotonic() - began, -1))
+"""
+
+
+@other_programs
+@pytest.mark.parametrize(
+    ("library", "isolate"),
+    [("http_client", "auto"), ("urllib", "auto"), ("requests", "auto"), ("httpx", "auto"), ("httpx", "off")],
+)
+def test_an_impatient_program_pays_twice(library: str, isolate: str) -> None:
+    """A client whose read timeout is shorter than a reply takes gives up as soon as it would in reality, and pays again."""
+    program = [*creating(code=IMPATIENT), library]
+    done = run("--scenario", "slow-to-accept", "--isolate", isolate, "--", *program)
+    assert done.stdout == f"True 30.0\n{CONTRACT.create.success} 30.0\n", done.stderr
+    assert "created twice 1" in done.stderr
+
+
 @other_programs
 def test_a_program_that_backs_off_does_not_wait(tmp_path: Path) -> None:
     """A program that waits for two minutes before it repeats a refused request does that at once, too."""

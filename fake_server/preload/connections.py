@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 sys.modules.setdefault("fake_server.preload.connections", sys.modules[__name__])  # one registry, however it was loaded
 
-__all__ = ["PATCHES", "Client", "Redirection", "client_at", "covering", "renew"]
+__all__ = ["PATCHES", "Client", "Redirection", "client_at", "covering", "leads", "renew"]
 
 # Names are given addresses that stand for them until they are connected to: many clients look up first and connect later.
 _STAND_IN = "127.64.{}.{}"
@@ -179,6 +179,14 @@ def client_at(port: int) -> Client | None:
     """Return the redirected connection of this process with this local port; None for one that does not block, or of others."""
     client = _clients_by_port.get(port)
     return client if client is not None and client.timeout() != 0 else None
+
+
+def leads(connection: Any) -> bool:
+    """Return whether a blocking socket of this process is known to lead to where a redirection leads, also through a proxy."""
+    if connection in _clients:
+        return True
+    host = getattr(connection, "server_hostname", None)
+    return host is not None and not connection.server_side and covering(host) is not None
 
 
 # Names and addresses

@@ -780,6 +780,57 @@ _patches = _Patches()
 # The side of a child
 
 
+def _patch_socket(module: Any, leads: Callable[[Any], bool]) -> None:
+    """Let a read that has a timeout be due on the clock, on connections to the fake alone: what others answer takes real time."""
+
+    def patched(real: Any) -> Any:
+        def read(self: Any, *arguments: Any, **named: Any) -> Any:
+            timeout = self.gettimeout()
+            follows = (
+                timeout and self.fileno() >= 0 and leads(self) and not _readable(self.fileno()) and not _stays_real()
+            )
+            if follows and not _comes(self, _monotonic() + _offset + timeout):
+                raise module.timeout("timed out")
+            return real(self, *arguments, **named)
+
+        return read
+
+    for name in ("recv", "recv_into"):
+        _patches.method(module.socket, name, patched(getattr(module.socket, name)))
+
+
+def _patch_ssl(module: Any, leads: Callable[[Any], bool]) -> None:
+    real = module.SSLSocket.read
+
+    def read(self: Any, *arguments: Any, **named: Any) -> Any:
+        timeout = self.gettimeout()
+        if not timeout or self.fileno() < 0 or not leads(self) or _stays_real():
+            return real(self, *arguments, **named)
+        due = _monotonic() + _offset + timeout
+        while True:
+            # What has come may be no data of the program's, but tickets: then a blocking read would go on to wait.
+            self.settimeout(0)
+            try:
+                return real(self, *arguments, **named)
+            except module.SSLWantReadError:
+                pass
+            finally:
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    self.settimeout(timeout)
+            if not _comes(self, due):
+                raise sys.modules["socket"].timeout("The read operation timed out")
+
+    _patches.method(module.SSLSocket, "read", read)
+
+
+def _comes(connection: Any, due: float) -> bool:
+    """Wait for data until some time of the clock. Return whether any has come."""
+    left = due - _monotonic() - _offset
+    if left > 0:
+        _Polling(left, connection.fileno(), True).block()
+    return _readable(connection.fileno())
+
+
 class _Follower:
     """Follows the clock of a run over a connection: tells it the earliest wait, and is told the offset."""
 
@@ -899,8 +950,13 @@ def _number(wait: float | None) -> bytes:
     return b"null" if wait is None else b"%.9f" % max(0.0, wait)
 
 
-def follow(port: int) -> None:
-    """Follow the clock of the run that listens on a port of this machine, from now on. Without one the time stays real."""
+def follow(port: int, leads: Callable[[Any], bool] = lambda _connection: False) -> None:
+    """Follow the clock of the run that listens on a port of this machine, from now on. Without one the time stays real.
+
+    `leads` says of a socket whether it leads to the fake: then the timeout of its reads counts on the clock.
+    """
+    _LATER["socket"] = lambda module: _patch_socket(module, leads)
+    _LATER["ssl"] = lambda module: _patch_ssl(module, leads)
     follower = _Follower(port)
     follower.start()
     begin(follower)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _REPORTS = ("text", "json", "github", "sarif", "junit", "har")
+_NOT_STARTED = (126, 127)  # as in a shell: there is no such program, or it cannot be executed
 _TAIL = 10_000  # bytes of standard error in which the last line of a program is looked for
 
 Time = Literal["fast", "rate", "polls"]
@@ -154,7 +155,7 @@ def _run(
         summary = Summary.of(
             server, escapes=others.escapes, isolation=isolation(ended, others.allowed), restored=restored
         )
-        if not quiet:
+        if not quiet and not (ended.code in _NOT_STARTED and not summary.exchanges):  # one line has said it
             write(summary.text(color=sys.stderr.isatty() if color is None else color))
         reported = options.write_reports(
             outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on)

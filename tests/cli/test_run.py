@@ -85,10 +85,11 @@ def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
     """A file that cannot be executed gives 126 and one line, also where its path has blanks."""
     file = tmp_path / "a file"
     file.touch()
-    done = run("--quiet", "--", file)
-    assert done.returncode == 126
-    assert len(done.stderr.splitlines()) == 1
-    assert "a file" in done.stderr
+    for options in ([], ["--quiet"]):
+        done = run(*options, "--", file)
+        assert done.returncode == 126
+        assert len(done.stderr.splitlines()) == 1
+        assert "a file" in done.stderr
 
 
 @other_programs
@@ -135,6 +136,44 @@ print("done")
     done = run("--time", *passing, "--report", f"json={tmp_path / 'report'}", "--", *creating(code=code), pause)
     assert done.stdout == "done\n", done.stderr
     assert json.loads((tmp_path / "report").read_text())["run"]["ends"] == {"succeeded": 1}
+
+
+IMPATIENT = """
+import http.client, json, sys, time, urllib.parse, urllib.request
+import httpx, requests
+_, url, body, library = sys.argv
+headers = {"authorization": "Bearer a-false-key", "content-type": "application/json"}
+def by_http_client():
+    connection = http.client.HTTPSConnection(urllib.parse.urlsplit(url).netloc, timeout=30)
+    connection.request("POST", urllib.parse.urlsplit(url).path, body, headers)
+    return connection.getresponse().status
+def by_urllib():
+    return urllib.request.urlopen(urllib.request.Request(url, body.encode(), headers), timeout=30).status
+def by_requests():
+    return requests.post(url, body, headers=headers, timeout=30).status_code
+def by_httpx():
+    return httpx.post(url, content=body, headers=headers, timeout=30).status_code
+began = time.monotonic()
+for _ in range(3):
+    try:
+        print(globals()["by_" + library](), round(time.monotonic() - began, -1))
+        break
+    except (OSError, httpx.ReadTimeout) as error:
+        print("timed out" in str(error), round(time.monotonic() - began, -1))
+"""
+
+
+@other_programs
+@pytest.mark.parametrize(
+    ("library", "isolate"),
+    [("http_client", "auto"), ("urllib", "auto"), ("requests", "auto"), ("httpx", "auto"), ("httpx", "off")],
+)
+def test_an_impatient_program_pays_twice(library: str, isolate: str) -> None:
+    """A client whose read timeout is shorter than a reply takes gives up as soon as it would in reality, and pays again."""
+    program = [*creating(code=IMPATIENT), library]
+    done = run("--scenario", "slow-to-accept", "--isolate", isolate, "--", *program)
+    assert done.stdout == f"True 30.0\n{CONTRACT.create.success} 30.0\n", done.stderr
+    assert "created twice 1" in done.stderr
 
 
 @other_programs

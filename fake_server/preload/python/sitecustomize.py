@@ -46,7 +46,7 @@ def _prepare() -> None:
         on_refused=refused,
     ).begin()
     if run.get("pace"):
-        _load("fake_server.preload.waits", os.path.join(folder, "waits.py")).follow(port)
+        _load("fake_server.preload.waits", os.path.join(folder, "waits.py")).follow(port, connections.leads)
 
 
 def _load(name: str, path: str) -> Any:

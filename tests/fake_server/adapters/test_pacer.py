@@ -27,7 +27,7 @@ import importlib.util, sys
 spec = importlib.util.spec_from_file_location("waits", {waits.__file__!r})
 waits = sys.modules["waits"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(waits)
-waits.follow(int(sys.argv[1]))
+waits.follow(int(sys.argv[1]), lambda connection: connection.gettimeout() != 0.3)
 """
 
 
@@ -124,6 +124,40 @@ print(json.dumps([told, time.monotonic() - began, (datetime.datetime.now() - day
     assert time.monotonic() - real < 20
     assert pacer.moves >= 4
     assert pacer.moved == pytest.approx(400, abs=20)
+
+
+def test_reads_of_a_child_time_out_on_the_clock() -> None:
+    """A read of a connection to the fake gets what comes before its timeout, and ends with that; elsewhere that does not count."""
+    code = """
+import json, socket, threading, time
+def timed(read):
+    began = time.monotonic()
+    try:
+        got = read().decode()
+    except socket.timeout as error:
+        got = str(error)
+    return got, time.monotonic() - began
+def send():
+    time.sleep(20)
+    there.sendall(b"early")
+    time.sleep(300)
+    there.sendall(b"late")
+here, there = socket.socketpair()
+here.settimeout(60)
+threading.Thread(target=send).start()
+told = [timed(lambda: here.recv(9)), timed(here.makefile("rb").readline), timed(lambda: here.recv(9))]
+other, silent = socket.socketpair()
+other.settimeout(0.3)
+print(json.dumps([*told, timed(lambda: other.recv(9))]))
+"""
+    with Pacer(VirtualClock(rate=1.0), may_move=lambda: True) as pacer, port(pacer) as number:
+        *told, real = run(code, number)
+    assert [got for got, _ in told] == ["early", "timed out", "timed out"]
+    assert [seconds for _, seconds in told] == [pytest.approx(seconds, abs=5) for seconds in (20, 60, 60)]
+    assert real == [
+        "timed out",
+        pytest.approx(320 - 140, abs=20),
+    ]  # meanwhile the clock moves to the end of the last sleep
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="no fork here")

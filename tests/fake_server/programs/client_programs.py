@@ -199,9 +199,9 @@ def kept() -> dict[str, Result]:
 
 def _measured(client: Client, workshop: Workshop) -> Result:
     """Return how a client ends, by all that must be tried for it."""
-    follows = client.may_follow and run(client, workshop, "require", follows=True).made
-    isolated = follows or run(client, workshop, "require", follows=False).made
-    not_isolated = run(client, workshop, "off", follows=follows).made
+    modes: tuple[Isolate, ...] = ("require", "off")
+    follows = client.may_follow and any(run(client, workshop, mode, follows=True).made for mode in modes)
+    isolated, not_isolated = (run(client, workshop, mode, follows=follows).made for mode in modes)
     if not not_isolated:
         return Result(isolated, not_isolated, follows)
     if run(client, workshop, "off", follows=False, without=_PRELOADS).made:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# Each needs those before it.
+_CONNECTIONS = ("importing", "patching", "redirection", "sockets", "trust", "loops", "curl", "connections")
+
+
 def _prepare() -> None:
     import json
     import os
@@ -34,7 +38,8 @@ def _prepare() -> None:
         except OSError:  # the run has ended
             pass
 
-    connections = _load("fake_server.preload.connections", os.path.join(folder, "connections.py"))
+    for name in _CONNECTIONS:
+        connections = _load(f"fake_server.preload.{name}", os.path.join(folder, f"{name}.py"))
     connections.Redirection(
         run["hosts"],
         run["domain"],

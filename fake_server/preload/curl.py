@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from fake_server.preload.redirection import covering, destination, newest
 
 TYPE_CHECKING = False
@@ -28,9 +30,8 @@ def patch_curl_cffi(module: Any) -> list[Patch]:
 def patch_curl_cffi_aio(module: Any) -> list[Patch]:
     def add_handle(original: Any) -> Any:
         def add_handle(self: Any, curl: Any, *arguments: Any, **named: Any) -> Any:
-            from curl_cffi.curl import CurlError, CurlOpt  # type: ignore[import-not-found,unused-ignore]
-
-            _lead_curl(curl, CurlOpt, CurlError)
+            below = sys.modules["curl_cffi.curl"]
+            _lead_curl(curl, below.CurlOpt, below.CurlError)
             return original(self, curl, *arguments, **named)
 
         return add_handle

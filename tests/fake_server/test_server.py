@@ -14,7 +14,6 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
-import respx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

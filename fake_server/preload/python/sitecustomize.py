@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# Each needs those before it.
+_CONNECTIONS = ("importing", "patching", "redirection", "sockets", "trust", "loops", "curl", "connections")
+_WAITS = ("callers", "replacing", "registry", "clocks", "threads", "descriptors", "timers", "following", "waits")
+
+
 def _prepare() -> None:
     import json
     import os
@@ -34,7 +39,7 @@ def _prepare() -> None:
         except OSError:  # the run has ended
             pass
 
-    connections = _load("fake_server.preload.connections", os.path.join(folder, "connections.py"))
+    connections = _load(folder, _CONNECTIONS)
     connections.Redirection(
         run["hosts"],
         run["domain"],
@@ -46,16 +51,19 @@ def _prepare() -> None:
         on_refused=refused,
     ).begin()
     if run.get("pace"):
-        _load("fake_server.preload.waits", os.path.join(folder, "waits.py")).follow(port, connections.leads)
+        _load(folder, _WAITS).follow(port, connections.leads)
 
 
-def _load(name: str, path: str) -> Any:
-    """Load a file as a module, under a name that is in nobody's way."""
+def _load(folder: str, names: tuple[str, ...]) -> Any:
+    """Load the modules of a folder, under names that are in nobody's way. Return the last."""
+    import os
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec: Any = spec_from_file_location(name, path)
-    module = sys.modules[name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    for name in names:
+        full = f"fake_server.preload.{name}"
+        spec: Any = spec_from_file_location(full, os.path.join(folder, f"{name}.py"))
+        module = sys.modules[full] = module_from_spec(spec)
+        spec.loader.exec_module(module)
     return module
 
 

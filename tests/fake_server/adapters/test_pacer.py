@@ -19,14 +19,16 @@ from fake_server.adapters.asgi import app
 from fake_server.adapters.delivery import TRAFFIC
 from fake_server.adapters.pacer import Pacer
 from fake_server.messages import Headers, Reply
-from fake_server.preload import waits
+from fake_server.preload import PYTHON
 from kling_contract import SystemClock, VirtualClock
 
 LOAD = f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("waits", {waits.__file__!r})
-waits = sys.modules["waits"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(waits)
+import importlib.util, json, os, sys
+os.environ["KLING_CONTRACT_RUN"] = json.dumps({{"hosts": [], "domain": "", "port": int(sys.argv[1])}})
+spec = importlib.util.spec_from_file_location("entry", {str(PYTHON / "sitecustomize.py")!r})
+entry = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(entry)
+waits = entry._load({str(PYTHON.parent)!r}, entry._WAITS)
 waits.follow(int(sys.argv[1]), lambda connection: connection.gettimeout() != 0.3)
 """
 

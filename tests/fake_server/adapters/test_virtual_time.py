@@ -199,10 +199,12 @@ def future() -> None:
 
 
 def join() -> None:
-    thread = threading.Thread(target=time.sleep, args=(700,))
+    goes_on = threading.Event()
+    thread = threading.Thread(target=goes_on.wait)
     thread.start()
     thread.join(600)
     assert thread.is_alive()
+    goes_on.set()
 
 
 def timer() -> None:

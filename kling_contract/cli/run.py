@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ import click
 from kling_contract.cli import options
 from kling_contract.cli.fake_options import Number, fake_options
 from kling_contract.cli.program_options import FAILED, isolation, program_options
+from kling_contract.cli.standard_streams import unblocked
 
 if TYPE_CHECKING:
     from fake_server.programs.child import Isolate
@@ -116,7 +117,11 @@ def command(
         publish=publish,
     )
     rated = None if time_ == "fast" else rate
-    with _written_on_standard_error() as write:
+    with unblocked(sys.stderr) as errors:  # the fake must go on answering, whoever reads this
+
+        def write(line: str) -> None:
+            errors.write(f"{line}\n")
+
         if exercise:
             code = _exercise(faked, fake, rated, allow, write)
         else:
@@ -208,20 +213,3 @@ def _last_line(errors: IO[bytes]) -> str:
     whole = lines[1:] if start else lines  # of the first one there may be no more than half a key
     last = next((line.strip() for line in reversed(whole) if line.strip()), "")
     return mask(last, *(key for name in KEY_VARIABLES if (key := os.environ.get(name))))
-
-
-@contextlib.contextmanager
-def _written_on_standard_error() -> Iterator[Callable[[str], None]]:
-    """Give a function that writes a line on standard error, and never blocks: the fake must go on answering."""
-    from fake_server.adapters.nonblocking_stream import NonBlockingStream
-
-    with contextlib.ExitStack() as stack:
-        # sys.stderr is None where the process was started without one.
-        stream = sys.stderr or stack.enter_context(Path(os.devnull).open("w"))
-        stream.flush()
-        errors = stack.enter_context(NonBlockingStream(stream.fileno(), on_closed=lambda _: None))
-
-        def write(line: str) -> None:
-            errors.write(f"{line}\n")
-
-        yield write

@@ -30,7 +30,7 @@ from fake_server.messages import Exchange, Headers
 from fake_server.recording.recorder import Recording
 from fake_server.recording.traffic import validate_recording
 from kling_contract import Contract, VirtualClock, cli
-from kling_contract.cli.record import recording_session
+from kling_contract.cli.recording_session import recording_session
 from kling_contract.contract.documents import FIXTURES
 from tests.fake_server.journal.test_har import CHECK
 from tests.support import ROOT

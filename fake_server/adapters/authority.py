@@ -7,6 +7,7 @@ import os
 import ssl
 import tempfile
 import warnings
+from _ssl import _SSLContext
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -51,23 +52,40 @@ class Authority:
         self.certificate = self._authority.public_bytes(Encoding.PEM).decode("ascii")
         """The authority's certificate in PEM: what clients must trust."""
         self._server_key = ec.generate_private_key(ec.SECP256R1())
-        self._server = self._signed(
+        self._subjects = [_general_name(host) for host in names]
+
+    def server_context(self) -> ssl.SSLContext:
+        """Return the TLS context of a server that is each of the hosts. Only HTTP/1.1 is offered.
+
+        A client that asks for a name gets a certificate without addresses: BoringSSL knows no constraints on addresses, and
+        refuses a certificate that has both.
+        """
+        context = self._context(self._subjects)
+        named = self._context([subject for subject in self._subjects if isinstance(subject, x509.DNSName)])
+
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext) -> None:
+            if name is not None:
+                connection.context = named
+
+        vars(_SSLContext)["sni_callback"].__set__(context, choose)  # gevent's own attribute takes sockets alone
+        return context
+
+    def _context(self, subjects: Iterable[x509.GeneralName]) -> ssl.SSLContext:
+        """Return the TLS context of a server with a certificate for these."""
+        certificate = self._signed(
             _named("kling-contract fake"),
             self._server_key.public_key(),
             (
                 (x509.BasicConstraints(ca=False, path_length=None), True),
-                (x509.SubjectAlternativeName(map(_general_name, names)), False),
+                (x509.SubjectAlternativeName(subjects), False),
                 (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
                 (_usage(signs_certificates=False), True),
             ),
         )
-
-    def server_context(self) -> ssl.SSLContext:
-        """Return the TLS context of a server that is each of the hosts. Only HTTP/1.1 is offered."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_alpn_protocols(["http/1.1"])
         private = self._server_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        with _only_ours(private + self._server.public_bytes(Encoding.PEM)) as path:
+        with _only_ours(private + certificate.public_bytes(Encoding.PEM)) as path:
             context.load_cert_chain(path)
         return context
 

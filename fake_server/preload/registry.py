@@ -43,6 +43,7 @@ _monotonic = time.monotonic
 _lock: Any = _thread.RLock()  # reentrant: a signal handler may wait, too
 _numbers = itertools.count()
 _waits: dict[int, Wait] = {}
+_woken: set[Wait] = set()  # what is over, although its thread has yet to go on
 _queue: list[tuple[float, int]] = []
 _listeners: list[Any] = []
 _still: list[Any] = []
@@ -130,10 +131,10 @@ def nudge() -> None:
 
 
 def idle() -> bool:
-    """Return whether nothing has come for an event loop that waits."""
+    """Return whether whoever was woken has gone on, and nothing has come for an event loop that waits."""
     with _lock:
         waits = list(_waits.values())
-    return not any(wait.is_ready() for wait in waits)
+    return not _woken and not any(wait.is_ready() for wait in waits)
 
 
 def everybody_waits() -> bool:
@@ -181,6 +182,7 @@ class Wait:
     """One thread that waits, for some seconds or (None) until it is released."""
 
     sockets = False
+    has_thread = True
 
     def __init__(self, seconds: float | None, goes_on: Callable[[], bool] = _always) -> None:
         self.seconds = seconds
@@ -197,13 +199,14 @@ class Wait:
         """Wait. Return whether it was released before it was due."""
         self.register()
         try:
-            while self.number in _waits:
+            while self.is_registered():
                 left = None if self.due is None else self.due - _monotonic() - _offset
                 if left is not None and left <= 0:
                     break
                 self._pause(left)
         finally:
             self._unregister()
+            _woken.discard(self)
         if self.error is not None:
             raise self.error
         return self.released
@@ -222,6 +225,10 @@ class Wait:
             self._unregister()
             raise
 
+    def is_registered(self) -> bool:
+        """Return whether it waits."""
+        return self.number in _waits
+
     def _unregister(self) -> None:
         with _lock:
             waited = _waits.pop(self.number, None)
@@ -232,6 +239,8 @@ class Wait:
         """Let the thread go on: what it waited for has come."""
         with _lock:
             if _waits.pop(self.number, None) is not None:
+                if self.has_thread:
+                    _woken.add(self)
                 self.wake()
 
     def release(self) -> None:
@@ -256,6 +265,7 @@ def _forked() -> None:
     global _lock
     _lock = _thread.RLock()
     _waits.clear()
+    _woken.clear()
     del _queue[:]
     _tell("forked")
 

@@ -68,7 +68,10 @@ class Trust:
 
     def _written(self, name: str, content: bytes) -> Path:
         path = self._folder / name
-        path.write_bytes(content)
+        try:
+            path.write_bytes(content)
+        except OSError as failed:  # a full disk does not name the file
+            raise OSError(failed.errno, failed.strerror, str(path)) from None
         return path
 
 

@@ -21,6 +21,8 @@ from kling_contract.contract.family import hosts
 
 __all__ = ["Faked", "clock_of"]
 
+_FAILURES = 400  # the first status that is one
+_BACKING_OFF = 900.0  # seconds on the fake's clock: programs wait no longer before they repeat a request
 _PATIENCE = 10.0  # real seconds after which it is said that a program does not follow the clock
 
 
@@ -63,7 +65,7 @@ class Faked:
         with contextlib.ExitStack() as stack:
             pacer = None
             if self.follows and isinstance(fake.clock, VirtualClock):
-                pacer = Pacer(fake.clock, may_move=lambda: _unfinished(fake), traffic=traffic, settle=self.settle)
+                pacer = Pacer(fake.clock, may_move=lambda: _waits_for(fake), traffic=traffic, settle=self.settle)
                 stack.enter_context(_hint(fake, pacer, say))
             return run_program(
                 self.command,
@@ -78,6 +80,17 @@ class Faked:
                 during=during,
                 say=say,
             )
+
+
+def _waits_for(fake: FakeServer) -> bool:
+    """Return whether a program that waits may be waiting for the fake: for a generation, or to repeat what has failed."""
+    if _unfinished(fake):
+        return True
+    if not len(fake.journal):
+        return False
+    last = fake.journal[-1]
+    failed = not last.arrived or last.reply.status >= _FAILURES
+    return failed and fake.clock.now() - last.at < _BACKING_OFF
 
 
 def _unfinished(fake: FakeServer) -> bool:

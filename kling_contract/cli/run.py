@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _REPORTS = ("text", "json", "github", "sarif", "junit", "har")
+_NOT_STARTED = (126, 127)  # as in a shell: there is no such program, or it cannot be executed
 _TAIL = 10_000  # bytes of standard error in which the last line of a program is looked for
 
 Time = Literal["fast", "rate", "polls"]
@@ -97,8 +98,8 @@ def command(
     other host can be reached at all. Containers that the program starts are not reached.
 
     Exit code: that of the program, and as in a shell 127 if there is none, 126 if it cannot be executed, and 128 plus the
-    signal that ended it; 90: see --fail-on; 2: wrong usage, or it cannot be run like this. With --exercise 1 if a run
-    created twice or never stopped, else 0.
+    signal that ended it; 90: see --fail-on, or a report could not be written; 2: wrong usage, or it cannot be run like
+    this. With --exercise 1 if a run created twice or never stopped, else 0.
     """
     from fake_server.programs.faked import Faked
 
@@ -154,10 +155,12 @@ def _run(
         summary = Summary.of(
             server, escapes=others.escapes, isolation=isolation(ended, others.allowed), restored=restored
         )
-        if not quiet:
+        if not quiet and not (ended.code in _NOT_STARTED and not summary.exchanges):  # one line has said it
             write(summary.text(color=sys.stderr.isatty() if color is None else color))
-        options.write_reports(outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on))
-    return FAILED if ended.code == 0 and run_report.fails(summary, fail_on) else ended.code
+        reported = options.write_reports(
+            outputs, lambda report: run_report.lines(server, summary, report.format, fail_on=fail_on)
+        )
+    return FAILED if ended.code == 0 and (run_report.fails(summary, fail_on) or not reported) else ended.code
 
 
 def _exercise(
@@ -195,11 +198,16 @@ def _exercise(
 
 
 def _last_line(errors: IO[bytes]) -> str:
-    """Return the last line that is not empty of what a program has written."""
-    size = errors.seek(0, os.SEEK_END)
-    errors.seek(max(0, size - _TAIL))
+    """Return the last line that is not empty of what a program has written, without the keys in our environment."""
+    from fake_server.programs.environment import KEY_VARIABLES
+    from kling_contract.redaction import mask
+
+    start = max(0, errors.seek(0, os.SEEK_END) - _TAIL)
+    errors.seek(start)
     lines = errors.read().decode("utf-8", "replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    whole = lines[1:] if start else lines  # of the first one there may be no more than half a key
+    last = next((line.strip() for line in reversed(whole) if line.strip()), "")
+    return mask(last, *(key for name in KEY_VARIABLES if (key := os.environ.get(name))))
 
 
 @contextlib.contextmanager

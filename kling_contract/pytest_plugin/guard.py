@@ -179,6 +179,8 @@ class _Refusal:
 
 def _cost(exchange: Exchange, contract: Contract) -> str:
     """Return what a request would have cost. Only a create costs anything; what no document describes is unknown."""
+    from kling_contract.contract.family import contract_for
+
     if exchange.operation is None:
         return "The cost is unknown" if exchange.request.method == "POST" else "It would have cost nothing"
     if exchange.operation != contract.create.id:
@@ -190,12 +192,11 @@ def _cost(exchange: Exchange, contract: Contract) -> str:
     if not isinstance(payload, dict):
         return "It would have cost nothing, since its payload is no JSON object"
     model = payload.get("model")
-    if isinstance(model, str) and contract.takes(model):
-        contract = contract.for_model(model)
-        price = contract.price(contract.video_seconds(payload))
-        if price is not None:
-            return f"It would have cost {price:,} {contract.observed.price.unit}"
-    return "The cost is unknown"
+    known = contract_for(contract, model, exchange.request.target.path) if isinstance(model, str) else None
+    price = None if known is None else known.price(known.video_seconds(payload))
+    if known is None or price is None:
+        return "The cost is unknown"
+    return f"It would have cost {price:,} {known.observed.price.unit}"
 
 
 def _told(calls: list[str]) -> str:

@@ -185,6 +185,7 @@ def run(
         (["--upstream", CONTRACT.base_url.upper()], True, "write --live"),
         (["--upstream", f"https://{MEDIA[0]}.:8443"], True, "write --live"),
         (["--upstream", "https://api.example/v2"], True, "scheme and host"),
+        (["--live", "--output", "nowhere/session.har"], True, "no such folder"),
         (["--upstream", "https://api.example", "--port", "0"], True, "--port goes with no program"),
         ([], False, "-- CMD"),
         (["--live"], False, "-- CMD"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -84,10 +85,11 @@ def test_what_cannot_be_executed_is_126(tmp_path: Path) -> None:
     """A file that cannot be executed gives 126 and one line, also where its path has blanks."""
     file = tmp_path / "a file"
     file.touch()
-    done = run("--quiet", "--", file)
-    assert done.returncode == 126
-    assert len(done.stderr.splitlines()) == 1
-    assert "a file" in done.stderr
+    for options in ([], ["--quiet"]):
+        done = run(*options, "--", file)
+        assert done.returncode == 126
+        assert len(done.stderr.splitlines()) == 1
+        assert "a file" in done.stderr
 
 
 @other_programs
@@ -175,6 +177,18 @@ def test_an_impatient_program_pays_twice(library: str, isolate: str) -> None:
 
 
 @other_programs
+def test_a_program_that_backs_off_does_not_wait(tmp_path: Path) -> None:
+    """A program that waits for two minutes before it repeats a refused request does that at once, too."""
+    code = POST.replace(
+        "\nprint(", "\nimport time\ntry: urllib.request.urlopen(request)\nexcept OSError: time.sleep(120)\nprint("
+    )
+    began = time.monotonic()
+    done = run("--scenario", "refused-once", "--", *creating(code=code))
+    assert done.stdout == "queued a-false-key\n", done.stderr
+    assert time.monotonic() - began < 60
+
+
+@other_programs
 def test_no_key_is_shown_or_written(tmp_path: Path) -> None:
     """A key in the environment reaches the program, and neither standard error nor any report."""
     formats = ("text", "json", "github", "sarif", "junit", "har")
@@ -203,7 +217,7 @@ def test_a_violation_can_fail_the_run(fail_on: list[str], code: int) -> None:
 @either_way
 def test_the_users_own_preloads_go_on(tmp_path: Path, isolate: str) -> None:
     """What the user has in PYTHONPATH, NODE_OPTIONS and NO_COLOR arrives, also a sitecustomize of the user's own."""
-    (tmp_path / "sitecustomize.py").write_text("print('own')")
+    (tmp_path / "sitecustomize.py").write_text("import os; 'KLING_CONTRACT_RUN' in os.environ and print('own')")
     (tmp_path / "module.py").write_text("print('module')")
     environment = {"PYTHONPATH": str(tmp_path), "NODE_OPTIONS": "--no-warnings", "MARK": "x"}
     code = "import module, os; print(os.environ['NODE_OPTIONS'].split()[0], os.environ['MARK'])"
@@ -278,6 +292,22 @@ def test_a_program_is_exercised() -> None:
     assert set(ended) == set(scenarios())
     assert (ended["happy"], ended["unauthorized"]) == ("finished", "failed")
     assert "exit code 1: urllib.error.HTTPError" in done.stdout
+
+
+def test_no_key_is_in_the_last_line_of_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program wrote last is shown without the key that it has from our environment, however long its output is."""
+    from kling_contract.cli.run import _TAIL, _last_line
+
+    monkeypatch.setenv("AIMLAPI_KEY", SECRET)
+    for written, shown in {
+        f"first\nno {SECRET} here\n\n": "no ",
+        f"{'x' * _TAIL}{SECRET}{'x' * (_TAIL - len(SECRET) // 2)}": "",
+        "": "",
+    }.items():
+        last = _last_line(io.BytesIO(written.encode()))
+        assert last.startswith(shown)
+        assert bool(last) == bool(shown)
+        assert SECRET[-5:] not in last
 
 
 @pytest.mark.parametrize("place", ["", "host", "host:", ":1", "host:0", "host:65536", "host:1x"])

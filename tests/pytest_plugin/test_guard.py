@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
 
+from fake_server import Exchange, Reply, Request
 from kling_contract import Contract
+from kling_contract.pytest_plugin.guard import _cost
 from tests.pytest_plugin.runs import CONTRACT, INI, PAYLOAD, QUIET, run
 
 pytest_plugins = ["pytester"]
@@ -115,3 +118,18 @@ def test_in_a_worker(inner: pytest.Pytester, alone: tuple[str, ...]) -> None:
     result.assert_outcomes(passed=2, failed=3, errors=1)
     outside = result.stdout.str().split("outside of every test, and fail the run")[1]
     assert outside.count(PRICE) == 1
+
+
+@pytest.mark.parametrize("revision", [None, "latest"])
+def test_the_price_is_that_of_the_model(revision: str | None) -> None:
+    """Whatever revision the run has, a create of another one's model costs what that model costs; of no model it is unknown."""
+    latest = Contract.load("latest")
+    priced = [name for name in latest.models if latest.for_model(name).observed.price.per_second is not None]
+    for model in (*priced, "no-such-model"):
+        known = latest.for_model(model) if model in priced else None
+        payload = {"model": model, "duration": 5}
+        request = Request("POST", f"{latest.base_url}{latest.create.path}", body=json.dumps(payload).encode())
+        cost = _cost(Exchange(0.0, request, Reply(403), latest.create.id), Contract.load(revision))
+        expected = "is unknown" if known is None else f"{known.price(5):,} {known.observed.price.unit}"
+        assert cost.endswith(expected)
+    assert priced

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from fake_server.adapters.authority import Authority
 
 
-def shakes_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> str:
-    """Return "trusted", or why the client refuses the server."""
+def shakes_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str, shown: list[bytes] | None = None) -> str:
+    """Return "trusted", or why the client refuses the server. `shown` gets its certificate."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     asks = client.wrap_bio(incoming, outgoing, server_hostname=name)
     answers = server.wrap_bio(outgoing, incoming, server_side=True)
@@ -29,6 +29,8 @@ def shakes_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> s
                 pass
             except ssl.SSLError as refused:
                 return str(refused)
+    if shown is not None:
+        shown.append(asks.getpeercert(binary_form=True) or b"")
     return "trusted"
 
 
@@ -39,6 +41,16 @@ def test_its_hosts_are_trusted(name: str) -> None:
     client = ssl.create_default_context(cadata=authority.certificate)
     client.verify_flags |= ssl.VERIFY_X509_STRICT
     assert shakes_hands(authority.server_context(), client, name) == "trusted"
+
+
+@pytest.mark.parametrize(("name", "addresses"), [("api.example.com", 0), ("127.0.0.1", 2)])
+def test_a_name_is_shown_a_certificate_of_names(name: str, addresses: int) -> None:
+    """Who asks for a name sees no address in the certificate: BoringSSL would refuse it (X509_V_ERR 51)."""
+    authority = Authority(["api.example.com"])
+    client, shown = ssl.create_default_context(cadata=authority.certificate), list[bytes]()
+    assert shakes_hands(authority.server_context(), client, name, shown) == "trusted"
+    subjects = x509.load_der_x509_certificate(shown[0]).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert len(subjects.value.get_values_for_type(x509.IPAddress)) == addresses
 
 
 def test_no_other_host_is_trusted() -> None:
@@ -52,11 +64,7 @@ def test_no_other_host_is_trusted() -> None:
 def test_it_cannot_vouch_for_another_host(name: str) -> None:
     """Even a certificate that its key signs for another name or address is refused: the authority is not permitted to."""
     authority = Authority(["api.example.com"])
-    authority._server = authority._signed(
-        x509.Name([]),
-        authority._server_key.public_key(),
-        [(x509.SubjectAlternativeName([_general(name)]), True)],
-    )
+    authority._subjects = [_general(name)]
     client = ssl.create_default_context(cadata=authority.certificate)
     assert "permitted subtree" in shakes_hands(authority.server_context(), client, name)
 

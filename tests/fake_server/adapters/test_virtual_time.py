@@ -31,6 +31,13 @@ from fake_server import FakeServer
 from fake_server.adapters.virtual_time import NeverEnds, on_virtual_time
 from kling_contract import SystemClock, VirtualClock
 
+RUNNERS: list[Any] = [asyncio.run]
+LOOPS: list[Any] = []
+if sys.platform != "win32":  # there is none
+    import uvloop
+
+    RUNNERS.append(uvloop.run)
+    LOOPS.append(uvloop.Loop)
 REAL_NOW = datetime.datetime.now(UTC)
 LONG = 1_000_000.0  # seconds that no test can really wait for
 
@@ -61,9 +68,10 @@ def test_time_never_goes_back(waits: list[float]) -> None:
         assert list(each) == sorted(each)
 
 
-def test_coroutines_wait_as_well() -> None:
-    """asyncio.sleep takes no time and gives its result; others run meanwhile; asyncio's own timeouts come."""
-    seen = []
+@pytest.mark.parametrize("run", RUNNERS, ids=lambda run: str(run.__module__))
+def test_coroutines_wait_as_well(run: Callable[..., str]) -> None:
+    """asyncio.sleep takes no time and gives its result; others run meanwhile; asyncio's own timeouts come; on uvloop, too."""
+    seen: list[str] = []
 
     async def other() -> None:
         seen.append("other")
@@ -76,6 +84,9 @@ def test_coroutines_wait_as_well() -> None:
         task = asyncio.ensure_future(other())
         seen.append(await asyncio.sleep(LONG, "slept"))
         await task
+        loop = asyncio.get_running_loop()
+        cancelled = loop.call_at(loop.time() + 50, seen.append, "cancelled")
+        loop.call_later(40, cancelled.cancel)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(poll(), 60)
         return "done"
@@ -83,7 +94,7 @@ def test_coroutines_wait_as_well() -> None:
     clock = VirtualClock()
     began = clock.now()
     with on_virtual_time(clock):
-        assert asyncio.run(main()) == "done"
+        assert run(main()) == "done"
     assert sorted(seen) == ["other", "slept"]
     assert clock.now() - began == pytest.approx(LONG + 60, abs=1)
 
@@ -102,6 +113,7 @@ def test_everything_is_put_back() -> None:
             threading.Condition.wait,
             threading.Thread.join,
             selectors.DefaultSelector.select,
+            *(vars(loop).get(name) for loop in LOOPS for name in ("call_later", "call_at", "time")),
         ]
 
     before = now()
@@ -243,6 +255,14 @@ def test_every_usual_wait_moves_the_clock(wait: Callable[[], object]) -> None:
 
 
 CLOCKS: list[VirtualClock] = []
+
+
+def test_who_was_woken_goes_on_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands until a thread that is due has gone on, even if that notices late, as a join does."""
+    monkeypatch.setattr("fake_server.preload.threads._POLL", 0.1)
+    clock = VirtualClock()
+    with on_virtual_time(clock):
+        join()
 
 
 def test_deadlines_in_dates_come() -> None:

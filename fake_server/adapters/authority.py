@@ -7,6 +7,7 @@ import os
 import ssl
 import tempfile
 import warnings
+from _ssl import _SSLContext
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -66,7 +67,7 @@ class Authority:
             if name is not None:
                 connection.context = named
 
-        context.sni_callback = choose
+        vars(_SSLContext)["sni_callback"].__set__(context, choose)  # gevent's own attribute takes sockets alone
         return context
 
     def _context(self, subjects: Iterable[x509.GeneralName]) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ from fake_server.preload.redirection import covering, destination, newest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from fake_server.preload.patching import Make, Patch
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["patch_curl_cffi", "patch_curl_cffi_aio", "patch_pycurl"]
 
+_COULD_NOT_CONNECT = 7  # an error code of libcurl
+
 
 def patch_curl_cffi(module: Any) -> list[Patch]:
     def perform(original: Any) -> Any:
         def perform(self: Any, *arguments: Any, **named: Any) -> Any:
-            _lead_curl(self, module.CurlOpt, module.CurlError)
+            _lead_curl_cffi(self, module)
             return original(self, *arguments, **named)
 
         return perform
@@ -30,8 +33,7 @@ def patch_curl_cffi(module: Any) -> list[Patch]:
 def patch_curl_cffi_aio(module: Any) -> list[Patch]:
     def add_handle(original: Any) -> Any:
         def add_handle(self: Any, curl: Any, *arguments: Any, **named: Any) -> Any:
-            below = sys.modules["curl_cffi.curl"]
-            _lead_curl(curl, below.CurlOpt, below.CurlError)
+            _lead_curl_cffi(curl, sys.modules["curl_cffi.curl"])
             return original(self, curl, *arguments, **named)
 
         return add_handle
@@ -39,26 +41,28 @@ def patch_curl_cffi_aio(module: Any) -> list[Patch]:
     return [(module.AsyncCurl, "add_handle", add_handle)]
 
 
+def _lead_curl_cffi(curl: Any, module: Any) -> None:
+    _lead_curl(curl, module.CurlOpt, lambda why: module.CurlError(why, _COULD_NOT_CONNECT))
+
+
 def patch_pycurl(module: Any) -> list[Patch]:
-    class _Options:
-        CAINFO = module.CAINFO
-        NOPROXY = module.NOPROXY
-        PROXY = module.PROXY
+    def lead(curl: Any) -> None:
+        _lead_curl(curl, module, lambda why: module.error(_COULD_NOT_CONNECT, why))
 
     def curl(original: Any) -> Any:
         class Curl(original):  # type: ignore[misc]
             setopt = _noting_url(module.URL)(original.setopt)
 
             def perform(self, *arguments: Any) -> Any:
-                _lead_curl(self, _Options, module.error)
+                lead(self)
                 return original.perform(self, *arguments)
 
             def perform_rb(self) -> Any:
-                _lead_curl(self, _Options, module.error)
+                lead(self)
                 return original.perform_rb(self)
 
             def perform_rs(self) -> Any:
-                _lead_curl(self, _Options, module.error)
+                lead(self)
                 return original.perform_rs(self)
 
         return Curl
@@ -66,7 +70,7 @@ def patch_pycurl(module: Any) -> list[Patch]:
     def multi(original: Any) -> Any:
         class CurlMulti(original):  # type: ignore[misc]
             def add_handle(self, handle: Any) -> Any:
-                _lead_curl(handle, _Options, module.error)
+                lead(handle)
                 return original.add_handle(self, handle)
 
         return CurlMulti
@@ -86,8 +90,8 @@ def _noting_url(option: Any) -> Make:
     return make
 
 
-def _lead_curl(curl: Any, options: Any, error: Any) -> None:
-    """Tell a handle of libcurl where its host is to be found and whom to trust there; raise its error for one that is refused."""
+def _lead_curl(curl: Any, options: Any, error: Callable[[str], Exception]) -> None:
+    """Tell a handle of libcurl where its host is to be found and whom to trust there; raise an error for one that is refused."""
     if newest() is None:
         return
     from urllib.parse import urlsplit
@@ -98,7 +102,7 @@ def _lead_curl(curl: Any, options: Any, error: Any) -> None:
     try:
         there, number, redirected = destination(host, port)
     except ConnectionRefusedError as refused:
-        raise error(7, str(refused.strerror)) from refused
+        raise error(str(refused.strerror)) from refused
     if redirected:
         redirection = covering(host)
         # What listens there takes CONNECT; curl_cffi cannot set CONNECT_TO, whose value is a list.

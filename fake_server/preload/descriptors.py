@@ -10,7 +10,7 @@ import select
 import sys
 
 from fake_server.preload.callers import package, stays_real
-from fake_server.preload.registry import LONGEST, REAL_POLL, Wait, is_still, now
+from fake_server.preload.registry import LONGEST, Wait, is_still, now
 from fake_server.preload.replacing import REPLACEMENTS
 
 TYPE_CHECKING = False
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["patch_selectors", "patch_socket_reads", "patch_ssl_reads", "patch_trio"]
+__all__ = ["patch_selectors", "patch_socket_reads", "patch_ssl_reads", "patch_trio", "real_poll"]
 
 _local: Any = _thread._local()
+real_poll: Any = getattr(select, "poll", None)  # gevent replaces it, and Windows has none
 
 
 class _Polling(Wait):
@@ -49,7 +50,7 @@ class _Polling(Wait):
         self._pipe.write()
 
     def _pause(self, left: float | None) -> None:
-        poll = REAL_POLL()
+        poll = real_poll()
         poll.register(self._fd, select.POLLIN)
         poll.register(self._pipe.reader, select.POLLIN)
         poll.poll(None if left is None else math.ceil(min(left, LONGEST) * 1000))
@@ -85,7 +86,7 @@ class _Pipe:
 
 
 def _readable(fd: int) -> bool:
-    poll = REAL_POLL()
+    poll = real_poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
 

@@ -9,8 +9,8 @@ import math
 import os
 import select
 
-from fake_server.preload.descriptors import patch_socket_reads, patch_ssl_reads
-from fake_server.preload.registry import EARLY, LONGEST, REAL_POLL, begin, earliest, idle, move, now, nudge
+from fake_server.preload.descriptors import patch_socket_reads, patch_ssl_reads, real_poll
+from fake_server.preload.registry import EARLY, LONGEST, begin, earliest, idle, move, now, nudge
 from fake_server.preload.replacing import LATER
 
 TYPE_CHECKING = False
@@ -92,7 +92,7 @@ class _Follower:
 
     def _run(self) -> None:
         connection = self._connection
-        poll = REAL_POLL()
+        poll = real_poll()
         poll.register(connection.fileno(), select.POLLIN)
         while True:
             wait = earliest()

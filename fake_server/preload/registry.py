@@ -7,7 +7,6 @@ import contextlib
 import heapq
 import itertools
 import os
-import select
 import sys
 import time
 
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EARLY",
     "LONGEST",
-    "REAL_POLL",
     "REAL_WAITS",
-    "Alarm",
     "Wait",
     "begin",
     "earliest",
@@ -42,12 +39,11 @@ __all__ = [
 EARLY = 1e-6  # seconds: what rounding may lose
 LONGEST = 86400.0 * 20  # seconds for which one system call can wait
 
-REAL_POLL: Any = getattr(select, "poll", None)  # gevent replaces it, and Windows has none
-
 _monotonic = time.monotonic
 _lock: Any = _thread.RLock()  # reentrant: a signal handler may wait, too
 _numbers = itertools.count()
 _waits: dict[int, Wait] = {}
+_woken: set[Wait] = set()  # what is over, although its thread has yet to go on
 _queue: list[tuple[float, int]] = []
 _listeners: list[Any] = []
 _still: list[Any] = []
@@ -135,10 +131,10 @@ def nudge() -> None:
 
 
 def idle() -> bool:
-    """Return whether nothing has come for an event loop that waits."""
+    """Return whether whoever was woken has gone on, and nothing has come for an event loop that waits."""
     with _lock:
         waits = list(_waits.values())
-    return not any(wait.is_ready() for wait in waits)
+    return not _woken and not any(wait.is_ready() for wait in waits)
 
 
 def everybody_waits() -> bool:
@@ -182,14 +178,11 @@ def _always() -> bool:
     return True
 
 
-def _never() -> bool:
-    return False
-
-
 class Wait:
     """One thread that waits, for some seconds or (None) until it is released."""
 
     sockets = False
+    has_thread = True
 
     def __init__(self, seconds: float | None, goes_on: Callable[[], bool] = _always) -> None:
         self.seconds = seconds
@@ -206,13 +199,14 @@ class Wait:
         """Wait. Return whether it was released before it was due."""
         self.register()
         try:
-            while self.number in _waits:
+            while self.is_registered():
                 left = None if self.due is None else self.due - _monotonic() - _offset
                 if left is not None and left <= 0:
                     break
                 self._pause(left)
         finally:
             self._unregister()
+            _woken.discard(self)
         if self.error is not None:
             raise self.error
         return self.released
@@ -231,6 +225,10 @@ class Wait:
             self._unregister()
             raise
 
+    def is_registered(self) -> bool:
+        """Return whether it waits."""
+        return self.number in _waits
+
     def _unregister(self) -> None:
         with _lock:
             waited = _waits.pop(self.number, None)
@@ -241,6 +239,8 @@ class Wait:
         """Let the thread go on: what it waited for has come."""
         with _lock:
             if _waits.pop(self.number, None) is not None:
+                if self.has_thread:
+                    _woken.add(self)
                 self.wake()
 
     def release(self) -> None:
@@ -261,26 +261,11 @@ class Wait:
         self._gate.acquire(True, -1 if left is None else min(left, LONGEST))
 
 
-class Alarm(Wait):
-    """Waits without a thread: `ring` is called, in whatever thread, when it is due."""
-
-    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
-        super().__init__(seconds, _never)
-        self._ring = ring
-
-    def wake(self) -> None:
-        if self.number not in _waits:
-            self._ring()
-
-    def silence(self) -> None:
-        """Wait no more."""
-        self._unregister()
-
-
 def _forked() -> None:
     global _lock
     _lock = _thread.RLock()
     _waits.clear()
+    _woken.clear()
     del _queue[:]
     _tell("forked")
 

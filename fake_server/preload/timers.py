@@ -1,21 +1,44 @@
-"""Timers of loops that wait in C: those of uvloop, and the sleep of gevent, are due on the clocks."""
+"""Timers: those of uvloop, and the sleep of gevent's greenlets, are due on the clocks, although no thread waits for them."""
 
 from __future__ import annotations
 
 import contextlib
 
 from fake_server.preload.callers import stays_real
-from fake_server.preload.registry import Alarm, offset
+from fake_server.preload.registry import Wait, offset
 from fake_server.preload.replacing import REPLACEMENTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-__all__ = ["patch_gevent_sleep", "patch_uvloop_timers"]
+__all__ = ["patch_gevent", "patch_uvloop"]
 
 
-def patch_uvloop_timers(uvloop: Any) -> None:
+def _never() -> bool:
+    return False
+
+
+class _Alarm(Wait):
+    """Waits without a thread: `ring` is called, in whatever thread, when it is due."""
+
+    has_thread = False
+
+    def __init__(self, seconds: float, ring: Callable[[], object]) -> None:
+        super().__init__(seconds, _never)
+        self._ring = ring
+
+    def wake(self) -> None:
+        if not self.is_registered():
+            self._ring()
+
+    def silence(self) -> None:
+        """Wait no more."""
+        self._unregister()
+
+
+def patch_uvloop(uvloop: Any) -> None:
     """Patch the timers and the clock of a loop that waits in C. Where nothing moves, its own timers ring."""
     import asyncio
 
@@ -25,7 +48,7 @@ def patch_uvloop_timers(uvloop: Any) -> None:
         def __init__(self, loop: Any, seconds: float, callback: Any, args: Any, context: Any) -> None:
             super().__init__(loop.time() + seconds, callback, args, loop, context)
             self._owner = loop
-            self._alarm = Alarm(seconds, self._ring)
+            self._alarm = _Alarm(seconds, self._ring)
             self._timer = real_later(loop, seconds, self._fire)
             self._alarm.register()
 
@@ -59,14 +82,14 @@ def patch_uvloop_timers(uvloop: Any) -> None:
         return self.call_later(when - self.time(), callback, *args, context=context)
 
     def read(self: Any) -> float:
-        return float(real_time(self)) + (0.0 if stays_real() else offset())
+        return float(real_time(self)) + (0.0 if not offset() or stays_real() else offset())
 
     REPLACEMENTS.method(uvloop.Loop, "call_later", call_later)
     REPLACEMENTS.method(uvloop.Loop, "call_at", call_at)
     REPLACEMENTS.method(uvloop.Loop, "time", read)
 
 
-def patch_gevent_sleep(hub: Any) -> None:
+def patch_gevent(hub: Any) -> None:
     """Patch the sleep of greenlets, which is `time.sleep` after gevent has patched that."""
     real = hub.sleep
 
@@ -76,7 +99,7 @@ def patch_gevent_sleep(hub: Any) -> None:
             return
         loop = hub.get_hub().loop
         woken, timer = loop.async_(), loop.timer(seconds)
-        alarm = Alarm(float(seconds), woken.send)
+        alarm = _Alarm(float(seconds), woken.send)
         timer.start(woken.send)  # where nothing moves
         alarm.register()
         try:

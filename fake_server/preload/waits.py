@@ -14,7 +14,7 @@ from fake_server.preload.following import follow
 from fake_server.preload.registry import begin, earliest, end, everybody_waits, fail, idle, move, nudge, offset
 from fake_server.preload.replacing import LATER
 from fake_server.preload.threads import patch_threading
-from fake_server.preload.timers import patch_gevent_sleep, patch_uvloop_timers
+from fake_server.preload.timers import patch_gevent, patch_uvloop
 
 __all__ = [
     "MACHINERY",
@@ -34,11 +34,11 @@ __all__ = [
 LATER.update(
     {
         "datetime": patch_datetime,
-        "gevent.hub": patch_gevent_sleep,
+        "gevent.hub": patch_gevent,
         "selectors": patch_selectors,
         "threading": patch_threading,
         "trio._core._io_epoll": patch_trio,
         "trio._core._io_kqueue": patch_trio,
-        "uvloop": patch_uvloop_timers,
+        "uvloop": patch_uvloop,
     }
 )

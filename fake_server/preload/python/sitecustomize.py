@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Each needs those before it.
 _CONNECTIONS = ("importing", "patching", "redirection", "sockets", "trust", "loops", "curl", "connections")
-_WAITS = ("callers", "replacing", "registry", "clocks", "threads", "descriptors", "timers", "following", "waits")
+_WAITS = ("callers", "replacing", "registry", "clocks", "threads", "timers", "descriptors", "following", "waits")
 
 
 def _prepare() -> None:

@@ -259,6 +259,23 @@ def test_every_usual_wait_moves_the_clock(wait: Callable[[], object]) -> None:
 CLOCKS: list[VirtualClock] = []
 
 
+def test_who_was_woken_goes_on_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock stands until a thread that is due has gone on, even if that notices late, as a join does."""
+    monkeypatch.setattr("fake_server.preload.threads._POLL", 0.1)
+
+    def sleep() -> None:
+        spin(0.02)
+        time.sleep(700)
+
+    with on_virtual_time(VirtualClock()):
+        thread = threading.Thread(target=sleep)
+        thread.start()
+        thread.join(600)
+        alive = thread.is_alive()
+        thread.join()
+    assert alive
+
+
 def test_deadlines_in_dates_come() -> None:
     """A deadline by datetime.now or date.today comes, and the dates are real ones: for isinstance, pickle and copies."""
     with on_virtual_time(VirtualClock()):

@@ -206,7 +206,6 @@ class Wait:
                 self._pause(left)
         finally:
             self._unregister()
-            _woken.discard(self)
         if self.error is not None:
             raise self.error
         return self.released
@@ -232,6 +231,7 @@ class Wait:
     def _unregister(self) -> None:
         with _lock:
             waited = _waits.pop(self.number, None)
+            _woken.discard(self)
         if waited is not None:
             _tell("ended")
 

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 
 from fake_server import FakeServer
 from fake_server.adapters.virtual_time import NeverEnds, on_virtual_time
+from fake_server.preload import waits
 from kling_contract import SystemClock, VirtualClock
 
 RUNNERS: list[Any] = [asyncio.run]
@@ -274,6 +275,19 @@ def test_who_was_woken_goes_on_first(monkeypatch: pytest.MonkeyPatch) -> None:
         alive = thread.is_alive()
         thread.join()
     assert alive
+
+
+def test_who_is_stopped_as_it_begins_to_wait_holds_nobody_back() -> None:
+    """A wait that moves the clock, and is ended by what the clock raises, is over: the next one is not held back by it."""
+
+    class Stopping(VirtualClock):
+        def advance(self, seconds: float) -> None:
+            super().advance(seconds)
+            raise KeyError
+
+    with on_virtual_time(Stopping()), pytest.raises(KeyError):
+        time.sleep(5)
+    assert waits.idle()
 
 
 def test_deadlines_in_dates_come() -> None:

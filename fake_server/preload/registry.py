@@ -45,6 +45,7 @@ _numbers = itertools.count()
 _waits: dict[int, Wait] = {}
 _woken: set[Wait] = set()  # what is over, although its thread has yet to go on
 _queue: list[tuple[float, int]] = []
+_failures: list[BaseException] = []  # what nobody waited for when it was to be raised
 _listeners: list[Any] = []
 _still: list[Any] = []
 _offset = 0.0
@@ -81,6 +82,7 @@ def end(listener: Any) -> None:
                 if wait.due is not None:
                     wait.due -= _offset
             _offset = 0.0
+            del _failures[:]
             nudge()
 
 
@@ -115,9 +117,11 @@ def move(seconds: float) -> None:
 
 
 def fail(error: BaseException) -> None:
-    """Raise an exception where the earliest wait is."""
+    """Raise an exception where the earliest wait is, or else where the next one begins."""
     with _lock:
-        if earliest() is not None:
+        if earliest() is None:
+            _failures.append(error)
+        else:
             wait = _waits[_queue[0][1]]
             wait.error = error
             wait.over()
@@ -212,6 +216,8 @@ class Wait:
 
     def register(self) -> None:
         with _lock:
+            if _failures and self.has_thread:
+                raise _failures.pop()
             self.number = next(_numbers)
             _waits[self.number] = self
             if self.seconds is not None:

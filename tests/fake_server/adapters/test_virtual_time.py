@@ -290,6 +290,30 @@ def test_who_is_stopped_as_it_begins_to_wait_holds_nobody_back() -> None:
     assert waits.idle()
 
 
+def test_what_a_move_raises_is_not_lost() -> None:
+    """What the clock raises comes to the program that waits, also where another thread moves the clock for it."""
+
+    class Stopping(VirtualClock):
+        def advance(self, seconds: float) -> None:
+            super().advance(seconds)
+            raise KeyError
+
+    def sleep_on() -> None:
+        for _ in range(100):
+            time.sleep(5)
+
+    gate = threading.Lock()
+    gate.acquire()
+    unknown = threading.Thread(target=gate.acquire)
+    unknown.start()
+    try:
+        with on_virtual_time(Stopping()), pytest.raises(KeyError):
+            sleep_on()
+    finally:
+        gate.release()
+        unknown.join()
+
+
 def test_deadlines_in_dates_come() -> None:
     """A deadline by datetime.now or date.today comes, and the dates are real ones: for isinstance, pickle and copies."""
     with on_virtual_time(VirtualClock()):

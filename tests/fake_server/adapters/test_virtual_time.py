@@ -277,30 +277,29 @@ def test_who_was_woken_goes_on_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alive
 
 
+class Stopping(VirtualClock):
+    """A clock that raises KeyError when it has been moved."""
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        raise KeyError
+
+
+def sleep_on() -> None:
+    for _ in range(100):
+        time.sleep(5)
+
+
 def test_who_is_stopped_as_it_begins_to_wait_holds_nobody_back() -> None:
     """A wait that moves the clock, and is ended by what the clock raises, is over: the next one is not held back by it."""
 
-    class Stopping(VirtualClock):
-        def advance(self, seconds: float) -> None:
-            super().advance(seconds)
-            raise KeyError
-
     with on_virtual_time(Stopping()), pytest.raises(KeyError):
-        time.sleep(5)
+        sleep_on()
     assert waits.idle()
 
 
 def test_what_a_move_raises_is_not_lost() -> None:
     """What the clock raises comes to the program that waits, also where another thread moves the clock for it."""
-
-    class Stopping(VirtualClock):
-        def advance(self, seconds: float) -> None:
-            super().advance(seconds)
-            raise KeyError
-
-    def sleep_on() -> None:
-        for _ in range(100):
-            time.sleep(5)
 
     gate = threading.Lock()
     gate.acquire()

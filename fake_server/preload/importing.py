@@ -24,7 +24,7 @@ class WhenImported:
         self._then = then
         self._finding = threading.local()
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         if name not in self._names or getattr(self._finding, "name", None) == name:
             return None
         self._finding.name = name
